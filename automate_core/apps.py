@@ -1,0 +1,30 @@
+"""The core app: the default tenant exists after every migrate."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.apps import AppConfig
+from django.db.models.signals import post_migrate
+
+
+class AutomateCoreConfig(AppConfig):
+    """Tenancy, outbox, secrets and the contracts everything else builds on."""
+
+    name = "automate_core"
+    verbose_name = "Automate core"
+    default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        """Register system checks and make sure the default tenant exists after migrations."""
+        from automate_core import checks  # noqa: F401
+
+        post_migrate.connect(_ensure_default_tenant, sender=self, dispatch_uid="automate_core.default_tenant")
+
+
+def _ensure_default_tenant(using: str, **_: Any) -> None:
+    from automate_core.models import DEFAULT_TENANT_ID, Tenant
+
+    Tenant.objects.using(using).get_or_create(
+        id=DEFAULT_TENANT_ID, defaults={"slug": "default", "name": "Default"}
+    )

@@ -1,0 +1,82 @@
+"""The `AUTOMATE` setting, typed: every key we enforce, its default and its unit. A key we do not know is refused."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from functools import cache
+from typing import Any
+
+from django.conf import settings
+from django.core.signals import setting_changed
+
+from automate_core.errors import AutomateError
+
+
+class UnknownSetting(AutomateError):
+    """The AUTOMATE setting has a key that nothing reads."""
+
+
+@dataclass(frozen=True, slots=True)
+class AutomateSettings:
+    """Values of `settings.AUTOMATE`, with defaults for what is absent."""
+
+    DEFAULT_TENANT: str | None = "default"
+    """Slug of the tenant used where none is in context; None turns that off."""
+    LEASE_SECONDS: float = 30.0
+    """How long a claim lasts without a heartbeat; heartbeats come every third of it."""
+    CLAIM_LIMIT: int = 100
+    """Most outbox items one claim takes."""
+    POLL_SECONDS: float = 0.5
+    """How long an idle worker sleeps between looks at the outbox, before jitter."""
+    EFFECT_SLOTS: int = 16
+    """Outside calls one worker process makes at the same time."""
+    MAX_CLAIMS: int = 3
+    """Claims after which an item that never came back becomes a dead letter."""
+    MAX_CAUSATION_DEPTH: int = 20
+    """Longest chain of events caused by executions caused by events."""
+    MAX_QUEUE: int = 1_000_000
+    """Ready outbox items of one tenant above which ingest answers 429."""
+    STEP_ATTEMPTS: int = 3
+    """Tries a failing step gets when its node and workflow say nothing."""
+    RETRY_INITIAL_SECONDS: float = 1.0
+    """First back-off of a retry, before jitter."""
+    RETRY_MAX_SECONDS: float = 300.0
+    """Longest back-off of a retry."""
+    BODY_LIMIT_BYTES: int = 1_048_576
+    """Largest request body accepted under /api/."""
+    JSON_DEPTH_LIMIT: int = 64
+    """Deepest nesting of a JSON body."""
+    HTTP_ALLOW: tuple[str, ...] = ()
+    """Exact `host:port` targets the outbound guard lets through although they are not public."""
+    HTTP_RESPONSE_LIMIT_BYTES: int = 5_242_880
+    """Largest response body an outbound call may read."""
+    SECRET_KEYS: tuple[str, ...] = ()
+    """Base64 256-bit keys that encrypt stored secrets, newest first; derived from SECRET_KEY when empty."""
+    SECRET_ENV_ALLOW: tuple[str, ...] = ()
+    """Environment variables `$env:` may read."""
+    VAULT: tuple[str, str] | None = None
+    """(address, token) of the HashiCorp Vault `$vault:` reads; needs the extra `vault`."""
+    RETENTION_DAYS: int = 30
+    """Age in days after which `automate_prune` removes finished executions and their events."""
+    WEBHOOK_RATE: str = "6000/minute"
+    """Ingest limit per webhook source."""
+
+
+@cache
+def get() -> AutomateSettings:
+    """Return the current settings; raises UnknownSetting for a key that nothing reads."""
+    given: dict[str, Any] = dict(getattr(settings, "AUTOMATE", {}))
+    known = {field.name for field in fields(AutomateSettings)}
+    if unknown := sorted(set(given) - known):
+        raise UnknownSetting(f"Unknown AUTOMATE setting {unknown[0]!r}; known: {', '.join(sorted(known))}")
+    return AutomateSettings(
+        **{key: tuple(value) if isinstance(value, list) else value for key, value in given.items()}
+    )
+
+
+def _forget(*, setting: str, **_: Any) -> None:
+    if setting == "AUTOMATE":
+        get.cache_clear()
+
+
+setting_changed.connect(_forget, dispatch_uid="automate_core.conf")

@@ -1,0 +1,28 @@
+"""Models of the core: tenants, outbox, secrets, audit."""
+
+from automate_core.models.audit import AuditEntry
+from automate_core.models.outbox import OutboxItem, OutboxStatus
+from automate_core.models.secret import Secret
+from automate_core.models.tenant import (
+    DEFAULT_TENANT_ID,
+    Membership,
+    Role,
+    Tenant,
+    TenantManager,
+    TenantOwned,
+    current_tenant_id,
+)
+
+__all__ = [
+    "DEFAULT_TENANT_ID",
+    "AuditEntry",
+    "Membership",
+    "OutboxItem",
+    "OutboxStatus",
+    "Role",
+    "Secret",
+    "Tenant",
+    "TenantManager",
+    "TenantOwned",
+    "current_tenant_id",
+]

@@ -1,0 +1,32 @@
+"""Audit entries: who changed what, chained by hash so that a change to the past shows."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.db.models.functions import Now
+
+from automate_core.models.tenant import TenantOwned
+
+
+class AuditEntry(TenantOwned):
+    """One change. `digest` covers the entry and the digest before it in the same tenant; rows are append-only."""
+
+    id = models.BigAutoField(primary_key=True)
+    number = models.PositiveBigIntegerField()
+    actor = models.CharField(max_length=200)
+    action = models.CharField(max_length=64)
+    target = models.CharField(max_length=200)
+    before = models.JSONField(null=True, blank=True)
+    after = models.JSONField(null=True, blank=True)
+    trace_id = models.CharField(max_length=64, blank=True, default="")
+    created_at = models.DateTimeField(db_default=Now())
+    previous_digest = models.CharField(max_length=64)
+    digest = models.CharField(max_length=64)
+
+    class Meta:
+        base_manager_name = "all_tenants"
+        verbose_name_plural = "audit entries"
+        constraints = [models.UniqueConstraint(fields=["tenant", "number"], name="automate_audit_number_once")]
+
+    def __str__(self) -> str:
+        return f"{self.actor} {self.action} {self.target}"

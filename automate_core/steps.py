@@ -1,0 +1,105 @@
+"""The contract of a step: what a node's handler declares and how it is run."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, ClassVar
+from uuid import UUID
+
+from automate_core.errors import Problem
+from automate_core.registry import Registry
+
+
+class Effect(StrEnum):
+    """What running a step does to the world; it decides when the step's record is committed.
+
+    PURE          no I/O; recorded with the next commit; may run again after a crash, unnoticed.
+    DATABASE      ORM writes that commit together with the step's record: exactly once.
+    IDEMPOTENT    may be called again with the same key; retried automatically.
+    AT_MOST_ONCE  intent is committed before the call; a crash in between is OUTCOME_UNKNOWN.
+    """
+
+    PURE = "pure"
+    DATABASE = "database"
+    IDEMPOTENT = "idempotent"
+    AT_MOST_ONCE = "at_most_once"
+
+
+@dataclass(frozen=True, slots=True)
+class StepContext:
+    """What a running step may know about where it runs.
+
+    `scope` is the plain data templates see (event, input, variables, steps, execution, workflow).
+    `idempotency_key` is sha256(execution id, step path) in hex: the same for every attempt.
+    `prepared` is whatever the handler's `prepare` returned for this node.
+    """
+
+    tenant_id: UUID
+    execution_id: UUID
+    path: str
+    attempt: int
+    idempotency_key: str
+    trace_id: str
+    scope: Mapping[str, Any]
+    prepared: Any = None
+    timeout_seconds: float = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class StepResult:
+    """What a step produced: its output, the edge handle it leaves by, and variables it sets."""
+
+    output: Any = None
+    route: str | None = None
+    variables: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Returned by a step that is not done: wake it after `seconds` or at `until`, holding no worker.
+
+    When the time has come the step succeeds with `output`.
+    """
+
+    seconds: float | None = None
+    until: datetime | None = None
+    output: Any = None
+
+
+class StepHandler(ABC):
+    """One kind of node. Subclass it and register the class's instance in `AppConfig.ready`.
+
+    `raw_fields` names config fields that are not templates (a rule, say); everything else in the
+    config is rendered before `run` sees it.
+    """
+
+    type: ClassVar[str]
+    label: ClassVar[str] = ""
+    effect: ClassVar[Effect] = Effect.AT_MOST_ONCE
+    config_schema: ClassVar[Mapping[str, Any]] = {"type": "object"}
+    raw_fields: ClassVar[frozenset[str]] = frozenset()
+    routes: ClassVar[Sequence[str]] = ()
+    timeout_seconds: ClassVar[float] = 30.0
+
+    def problems(self, config: Mapping[str, Any]) -> list[Problem]:
+        """Return what is wrong with a node's config; `field` is relative to the config."""
+        return []
+
+    def effect_of(self, config: Mapping[str, Any]) -> Effect:
+        """Return the effect class of a node with this config (a GET is not a POST)."""
+        return self.effect
+
+    def prepare(self, config: Mapping[str, Any]) -> Any:
+        """Compile the raw fields once per workflow version; the value reaches `run` as `context.prepared`."""
+        return None
+
+    @abstractmethod
+    def run(self, config: Mapping[str, Any], context: StepContext) -> StepResult | Wait:
+        """Do the step with its rendered config. Raise TransientError or PermanentError on failure."""
+
+
+step_registry: Registry[StepHandler] = Registry("step type")

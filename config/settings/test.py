@@ -1,0 +1,18 @@
+"""Settings of the test suite: a real PostgreSQL, from DATABASE_URL or the embedded one."""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("SECRET_KEY", "tests-only-secret-key-of-no-value-0123456789")
+
+from config import embedded
+from config.settings.base import *
+
+DATABASES = {
+    "default": embedded.database_settings(
+        os.environ.get("DATABASE_URL") or embedded.start_postgres(DATA_DIR / "test-postgres", durable=False)
+    )
+}
+DATABASES["default"]["TEST"] = {"NAME": f"test_automate_{os.getpid()}"}
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
