@@ -12,6 +12,7 @@ from automate_core.models.tenant import (
     TenantOwned,
     current_tenant_id,
 )
+from automate_core.models.worker import WorkerBeat
 
 __all__ = [
     "DEFAULT_TENANT_ID",
@@ -24,5 +25,6 @@ __all__ = [
     "Tenant",
     "TenantManager",
     "TenantOwned",
+    "WorkerBeat",
     "current_tenant_id",
 ]
