@@ -1,0 +1,41 @@
+"""The order webhook every workload posts: its body, its signature, and the request bytes."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import time
+
+SIGNATURE_HEADER = "X-Webhook-Signature"
+
+
+def body(number: int, at: float) -> bytes:
+    """Return the JSON of order `number`; `at` (epoch seconds) makes it differ from the same order of another run."""
+    data = {
+        "order_id": f"ORD-{number}",
+        "amount": 90 + number % 20,
+        "customer_name": "John Doe",
+        "i": number,
+        "t": at,
+    }
+    return json.dumps({"event_type": "order.created", "data": data}).encode()
+
+
+def signature(content: bytes, secret: str) -> str:
+    """Sign a body as the preset `generic` wants it: HMAC-SHA256, hex, prefixed with `sha256=`."""
+    return "sha256=" + hmac.digest(secret.encode(), content, hashlib.sha256).hex()
+
+
+def requests(*, path: str, secret: str, count: int, first: int = 0, method: str = "POST") -> list[bytes]:
+    """Return `count` complete HTTP/1.1 requests, signed, ready to be written to a socket."""
+    at = time.time()
+    made = []
+    for number in range(first, first + count):
+        content = body(number, at) if method == "POST" else b""
+        head = (
+            f"{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
+            f"{SIGNATURE_HEADER}: {signature(content, secret)}\r\nContent-Length: {len(content)}\r\n\r\n"
+        )
+        made.append(head.encode() + content)
+    return made
