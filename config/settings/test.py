@@ -6,13 +6,13 @@ import os
 
 os.environ.setdefault("SECRET_KEY", "tests-only-secret-key-of-no-value-0123456789")
 
-from config import embedded
+from config import database
 from config.settings.base import *
 
 DATABASES = {
-    "default": embedded.database_settings(
-        os.environ.get("DATABASE_URL") or embedded.start_postgres(DATA_DIR / "test-postgres", durable=False)
-    )
+    "default": database.from_url(url)
+    if (url := os.environ.get("DATABASE_URL"))
+    else database.from_embedded(DATA_DIR / "test" / "postgres", durable=False)
 }
 DATABASES["default"]["TEST"] = {"NAME": f"test_automate_{os.getpid()}"}
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]

@@ -1,0 +1,13 @@
+"""The ASGI application of the standalone project."""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings.local")
+# A server process answers many requests at once and keeps its connections; a command opens one.
+os.environ.setdefault("AUTOMATE_DB_POOL", "16")
+
+from django.core.asgi import get_asgi_application
+
+application = get_asgi_application()
