@@ -5,12 +5,16 @@ from __future__ import annotations
 from django.db import models
 from django.db.models.functions import Now
 
-from automate_core.models.tenant import TenantOwned
+from automate_core.models.tenant import Tenant, TenantOwned
 
 
 class AuditEntry(TenantOwned):
-    """One change. `digest` covers the entry and the digest before it in the same tenant; rows are append-only."""
+    """One change. `digest` covers the entry and the digest before it in the same tenant; rows are append-only.
 
+    A database trigger refuses UPDATE and DELETE, so a tenant that has entries is switched off, not deleted.
+    """
+
+    tenant = models.ForeignKey(Tenant, on_delete=models.PROTECT, related_name="+", editable=False)
     id = models.BigAutoField(primary_key=True)
     number = models.PositiveBigIntegerField()
     actor = models.CharField(max_length=200)

@@ -36,6 +36,7 @@ class OutboxItem(TenantOwned):
     suspect = models.BooleanField(default=False, db_default=False)
     lease_owner = models.CharField(max_length=128, default="", db_default="", blank=True)
     lease_epoch = models.BigIntegerField(default=0, db_default=0)
+    lease_renewed_at = models.DateTimeField(null=True, blank=True)
     lease_expires_at = models.DateTimeField(null=True, blank=True)
     error = models.TextField(default="", db_default="", blank=True)
     trace_id = models.CharField(max_length=64, default="", db_default="", blank=True)
@@ -52,7 +53,7 @@ class OutboxItem(TenantOwned):
         ]
         indexes = [
             models.Index(
-                fields=["tenant", "-priority", "available_at", "id"],
+                fields=["tenant", "priority", "available_at", "id"],
                 condition=models.Q(status="PENDING", suspect=False),
                 name="automate_outbox_ready",
             ),

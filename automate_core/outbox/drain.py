@@ -1,0 +1,194 @@
+"""The drain loop: claim a batch, hand it to its handlers, move work in flight forward, wait for the doorbell."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import os
+import queue
+import random
+import socket
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django.db import InterfaceError, OperationalError, connection
+
+from automate_core import conf
+from automate_core.outbox import doorbell
+from automate_core.outbox.handlers import OutboxHandler, Port, handler_registry
+from automate_core.outbox.store import ClaimedItem, SkipLockedClaimOutboxStore
+
+logger = logging.getLogger(__name__)
+
+ALERT_POLL_SECONDS = 0.004
+SUSPECT_TURN_SECONDS = 2.0
+_worker_numbers = itertools.count(1)
+
+
+@dataclass(frozen=True, slots=True)
+class Ring:
+    """Put in the inbox when the doorbell rang."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """Put in the inbox when a heartbeat found leases gone."""
+
+    item_ids: frozenset[int]
+
+
+def worker_name() -> str:
+    """Return a name no other drain loop has or had: host, process, start time and a number."""
+    return f"{socket.gethostname()[:60]}-{os.getpid()}-{time.time_ns():x}-{next(_worker_numbers)}"
+
+
+class Drain:
+    """Drains the outbox in one thread.
+
+    Args:
+        worker: name that owns the leases; must be unique to this loop.
+        kinds: outbox kinds to claim; all registered ones when None.
+        limit: most items held at a time; `AUTOMATE["CLAIM_LIMIT"]` when None.
+        lease_seconds: lease of a claim; `AUTOMATE["LEASE_SECONDS"]` when None.
+    """
+
+    def __init__(
+        self,
+        *,
+        worker: str | None = None,
+        kinds: Sequence[str] | None = None,
+        limit: int | None = None,
+        lease_seconds: float | None = None,
+    ) -> None:
+        settings = conf.get()
+        self.worker = worker or worker_name()
+        self.kinds = tuple(kinds if kinds is not None else handler_registry)
+        self.limit = limit or settings.CLAIM_LIMIT
+        self.store = SkipLockedClaimOutboxStore(lease_seconds or settings.LEASE_SECONDS, kinds=self.kinds)
+        self.inbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self.healthy = True
+        self._stopping = False
+        self._poll_seconds = settings.POLL_SECONDS
+        self._handlers = self._make_handlers()
+        self._quarantined: list[ClaimedItem] = []
+        self._alone = False
+        self._alert_until = 0.0
+        self._suspect_turn_at = time.monotonic() + SUSPECT_TURN_SECONDS
+
+    def run(self, stop: threading.Event) -> None:
+        """Drain until `stop` is set, then finish what is in flight; survives a database that goes away."""
+        pause = 0.1
+        while not stop.is_set() or self.store.held_count():
+            self._stopping = stop.is_set()
+            try:
+                moved = self.turn()
+                pause = 0.1
+            except (OperationalError, InterfaceError):
+                logger.warning("drain.database_lost", exc_info=True)
+                connection.close()
+                time.sleep(pause)
+                pause = min(2.0, pause * 2)
+                continue
+            if moved:
+                self._alert_until = time.monotonic() + doorbell.ALERT_SECONDS
+            else:
+                self.wait(stop)
+        self.close()
+
+    def run_until_empty(self, *, max_seconds: float = 50.0) -> None:
+        """Drain until nothing is ready or in flight, or the time is over; then give back what has not started."""
+        deadline = time.monotonic() + max_seconds
+        while time.monotonic() < deadline:
+            if not self.turn():
+                if not self.store.held_count():
+                    break
+                self._hear(timeout=0.05)
+        self.close()
+
+    def turn(self) -> bool:
+        """Do one round: news, work in flight, one claim; return whether anything moved."""
+        while self._hear(timeout=0):
+            pass
+        moved = self._turn_handlers()
+        items = self._claim() if self.healthy and not self._stopping else []
+        if items:
+            self._hand_out(items)
+            self._turn_handlers()
+        return moved or bool(items)
+
+    def wait(self, stop: threading.Event) -> None:
+        """Sleep until something arrives: a few milliseconds when alert, else the poll interval with jitter."""
+        if time.monotonic() < self._alert_until:
+            self._hear(timeout=ALERT_POLL_SECONDS)
+        else:
+            self._hear(timeout=self._poll_seconds * random.uniform(0.5, 1.5))  # noqa: S311 - spreads load
+
+    def close(self) -> None:
+        """Let every handler give back what it has not started."""
+        for handler in self._handlers.values():
+            handler.close()
+
+    def _make_handlers(self) -> dict[str, OutboxHandler]:
+        port = Port(self.store, self.worker, self.inbox)
+        made: dict[type[OutboxHandler], OutboxHandler] = {}
+        for kind in self.kinds:
+            handler = handler_registry.get(kind)
+            made.setdefault(handler, handler(port))
+        return {kind: made[handler_registry.get(kind)] for kind in self.kinds}
+
+    def _hear(self, *, timeout: float) -> bool:
+        try:
+            news = self.inbox.get(timeout=timeout) if timeout else self.inbox.get_nowait()
+        except queue.Empty:
+            return False
+        if isinstance(news, Ring):
+            self._alert_until = time.monotonic() + doorbell.ALERT_SECONDS
+        elif isinstance(news, Lost):
+            self._lose(set(news.item_ids))
+        else:
+            news()
+        return True
+
+    def _lose(self, item_ids: set[int]) -> None:
+        logger.warning("outbox.lease_lost", extra={"worker": self.worker, "items": sorted(item_ids)})
+        for item_id in item_ids:
+            self.store.forget(item_id)
+        for handler in set(self._handlers.values()):
+            handler.lost(item_ids)
+
+    def _turn_handlers(self) -> bool:
+        return any([handler.turn() for handler in set(self._handlers.values())])
+
+    def _claim(self) -> list[ClaimedItem]:
+        """Claim what there is room for. A suspect runs alone: nothing beside it dies with its worker."""
+        held = self.store.held_count()
+        self._alone = self._alone and held > 0
+        if self._alone or (self._quarantined and held > len(self._quarantined)):
+            return []
+        if self._quarantined:
+            items, self._quarantined = self._quarantined, []
+        elif self.store.suspects_waiting and time.monotonic() >= self._suspect_turn_at:
+            if held:
+                return []
+            items = self.store.claim_suspect(self.worker)
+            if not items:
+                self._suspect_turn_at = time.monotonic() + SUSPECT_TURN_SECONDS
+        else:
+            room = self.limit - held
+            items = self.store.claim_batch(self.worker, room) if room > 0 else []
+            if items and items[0].suspect and held:
+                self._quarantined = items
+                return []
+        self._alone = bool(items) and items[0].suspect
+        return items
+
+    def _hand_out(self, items: list[ClaimedItem]) -> None:
+        logger.debug("outbox.claimed", extra={"count": len(items)})
+        by_handler: dict[OutboxHandler, list[ClaimedItem]] = {}
+        for item in items:
+            by_handler.setdefault(self._handlers[item.kind], []).append(item)
+        for handler, batch in by_handler.items():
+            handler.handle(batch)

@@ -1,0 +1,113 @@
+"""The contract of delivery: what handles the items of a kind, a whole claimed batch at a time."""
+
+from __future__ import annotations
+
+import logging
+import queue
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from automate_core.context import tenant_scope, trace_scope
+from automate_core.errors import PermanentError, TransientError
+from automate_core.outbox.backoff import full_jitter
+from automate_core.outbox.store import ClaimedItem, Retry, SkipLockedClaimOutboxStore
+from automate_core.registry import Registry
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class DeadItem:
+    """An item that became a dead letter, and why."""
+
+    item: ClaimedItem
+    error: str
+
+
+@dataclass(slots=True)
+class Port:
+    """What a handler gets from the drain loop: the store, the worker's name, and a way to wake the loop."""
+
+    store: SkipLockedClaimOutboxStore
+    worker: str
+    inbox: queue.SimpleQueue[Any] = field(default_factory=queue.SimpleQueue)
+
+
+class OutboxHandler(ABC):
+    """Delivers the items of its `kinds`. Register the class; each drain loop makes one instance.
+
+    `handle` settles every item through the store, or keeps it in flight and settles it in a later `turn`.
+    """
+
+    kinds: ClassVar[tuple[str, ...]]
+
+    def __init__(self, port: Port) -> None:
+        self.port = port
+
+    @abstractmethod
+    def handle(self, items: Sequence[ClaimedItem]) -> None:
+        """Deliver the items of one claim."""
+
+    def turn(self) -> bool:
+        """Move work in flight forward; return whether anything moved."""
+        return False
+
+    def in_flight(self) -> Sequence[ClaimedItem]:
+        """Return the items held beyond `handle`, whose leases the loop keeps renewed."""
+        return ()
+
+    def lost(self, item_ids: set[int]) -> None:
+        """Drop items whose lease was lost: nothing about them may be written any more."""
+
+    def close(self) -> None:
+        """Give back what has not started and free resources."""
+
+    @classmethod
+    def dead(cls, items: Sequence[DeadItem]) -> None:
+        """React to items given up, inside the transaction that gave them up."""
+
+    @classmethod
+    def redriven(cls, items: Sequence[ClaimedItem]) -> None:
+        """React to dead letters put back, inside the transaction that put them back."""
+
+
+class ItemHandler(OutboxHandler):
+    """A handler that delivers item by item: raise TransientError to retry, anything else to give up."""
+
+    @abstractmethod
+    def deliver(self, item: ClaimedItem) -> None:
+        """Deliver one item, in its tenant and trace."""
+
+    def handle(self, items: Sequence[ClaimedItem]) -> None:
+        """Deliver each item, then settle the batch in at most three statements."""
+        done: list[ClaimedItem] = []
+        retries: list[Retry] = []
+        failures: list[tuple[ClaimedItem, str]] = []
+        for item in items:
+            try:
+                with tenant_scope(item.tenant_id), trace_scope(item.trace_id):
+                    self.deliver(item)
+                done.append(item)
+            except PermanentError as error:
+                failures.append((item, str(error)))
+            except TransientError as error:
+                delay = error.retry_after_seconds or full_jitter(item.attempts)
+                retries.append(Retry(item, str(error), delay))
+            except Exception as error:
+                logger.exception("outbox.delivery_failed", extra={"kind": item.kind, "item": item.id})
+                retries.append(Retry(item, f"{type(error).__name__}: {error}", full_jitter(item.attempts)))
+        self.port.store.complete(done, self.port.worker)
+        self.port.store.retry(retries, self.port.worker)
+        self.port.store.fail(failures, self.port.worker)
+
+
+handler_registry: Registry[type[OutboxHandler]] = Registry("outbox kind")
+
+
+def register_handler(handler: type[OutboxHandler]) -> type[OutboxHandler]:
+    """Register a handler class under each of its kinds."""
+    for kind in handler.kinds:
+        handler_registry.register(kind, handler)
+    return handler

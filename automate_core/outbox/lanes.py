@@ -1,0 +1,74 @@
+"""Which lanes (tenant, priority) a store claims from next: fair turns, and where in each lane to start reading."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from automate_core.sql import Row
+
+LOOK_SHARE = 50
+"""A look for lanes may cost one part in this many of the time, so that bloat never slows claims."""
+KEEP_SECONDS = 1.0
+"""How long a lane stays known after it last gave an item."""
+LANES_PER_CLAIM = 64
+
+
+@dataclass(slots=True)
+class Lane:
+    """One tenant's items of one priority; `floor` is the oldest `available_at` that may still be ready."""
+
+    tenant_id: UUID
+    priority: int
+    floor: datetime
+    last_hit: float
+
+
+class Lanes:
+    """The lanes known to have work. Selection is by state, the floor is only a hint: a look forgets it."""
+
+    def __init__(self) -> None:
+        self.suspects_waiting = False
+        self._lanes: dict[tuple[UUID, int], Lane] = {}
+        self._next_look = 0.0
+        self._turn = 0
+
+    def look_is_due(self) -> bool:
+        """Tell whether enough time has passed since the last look, in proportion to its cost."""
+        return time.monotonic() >= self._next_look
+
+    def found(self, rows: Sequence[Row], *, took_seconds: float) -> None:
+        """Replace what is known by the rows of a look: (tenant, priority, oldest ready, suspects)."""
+        now = time.monotonic()
+        self._next_look = now + LOOK_SHARE * took_seconds
+        self.suspects_waiting = bool(rows and rows[0][3])
+        self._lanes = {
+            (tenant_id, priority): Lane(tenant_id, priority, floor, now)
+            for tenant_id, priority, floor, _ in rows
+            if tenant_id is not None
+        }
+
+    def turn(self, limit: int) -> list[Lane]:
+        """Return the lanes of the next claim, rotated so that every tenant is first in its turn."""
+        oldest = time.monotonic() - KEEP_SECONDS
+        lanes = [lane for lane in self._lanes.values() if lane.last_hit >= oldest]
+        if not lanes:
+            return []
+        self._turn = (self._turn + 1) % len(lanes)
+        return (lanes[self._turn :] + lanes[: self._turn])[: min(limit, LANES_PER_CLAIM)]
+
+    def claimed(self, lanes: Sequence[Lane], rows: Sequence[Row]) -> None:
+        """Move floors up to the oldest item each lane just gave; rows carry priority and available_at."""
+        first: dict[tuple[UUID, int], datetime] = {}
+        for row in rows:
+            lane = (row[1], row[10])
+            if lane not in first or row[11] < first[lane]:
+                first[lane] = row[11]
+        now = time.monotonic()
+        for lane in lanes:
+            oldest = first.get((lane.tenant_id, lane.priority))
+            if oldest is not None:
+                lane.floor, lane.last_hit = oldest, now

@@ -1,0 +1,276 @@
+"""Claiming outbox items and settling them, each write fenced by owner and lease epoch."""
+
+from __future__ import annotations
+
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import orjson
+
+from automate_core import sql
+from automate_core.errors import AutomateError
+from automate_core.outbox import statements
+from automate_core.outbox.lanes import Lanes
+
+
+class LeaseLost(AutomateError):
+    """The lease on this outbox item is no longer held; somebody else may have it."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimedItem:
+    """An outbox item under lease: what to deliver, and the epoch that fences writes about it."""
+
+    id: int
+    tenant_id: UUID
+    kind: str
+    key: str | None
+    payload: dict[str, Any]
+    attempts: int
+    max_attempts: int
+    suspect: bool
+    epoch: int
+    trace_id: str
+
+    @classmethod
+    def of_row(cls, row: sql.Row) -> ClaimedItem:
+        """Build an item from a row of `statements.COLUMNS`."""
+        return cls(row[0], row[1], row[2], row[3], orjson.loads(row[4]), *row[5:10])
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """Give an item back for later: at `at` (aware datetime) or after `delay_seconds`."""
+
+    item: ClaimedItem
+    error: str
+    delay_seconds: float = 0.0
+    at: datetime | None = None
+
+
+@dataclass(slots=True)
+class _Held:
+    item: ClaimedItem
+    deadline: float
+
+
+class OutboxStore(ABC):
+    """Where promises wait. Implementations pass the conformance suite in tests."""
+
+    @abstractmethod
+    def claim_batch(self, worker: str, limit: int = 100, *, suspects: bool = True) -> list[ClaimedItem]:
+        """Lease up to `limit` ready items to `worker`; each claim counts as an attempt.
+
+        An item whose earlier claim ended with a lost worker is a suspect: it comes alone, and only when no
+        other item is ready or `suspects` work is asked for by `claim_suspect`.
+        """
+
+    @abstractmethod
+    def claim_suspect(self, worker: str) -> list[ClaimedItem]:
+        """Lease one suspect item, or none."""
+
+    @abstractmethod
+    def mark_success(self, item_id: int, worker: str) -> None:
+        """Settle an item as delivered; it leaves the outbox. Raises LeaseLost."""
+
+    @abstractmethod
+    def mark_retry(self, item_id: int, worker: str, next_attempt: datetime, error: str) -> None:
+        """Give an item back until `next_attempt`; a dead letter when its attempts are used up. Raises LeaseLost."""
+
+    @abstractmethod
+    def mark_failed(self, item_id: int, worker: str, error: str) -> None:
+        """Settle an item as a dead letter. Raises LeaseLost."""
+
+    @abstractmethod
+    def complete(self, items: Sequence[ClaimedItem], worker: str) -> set[int]:
+        """Settle a batch as delivered; return the ids whose lease was still held."""
+
+    @abstractmethod
+    def retry(self, retries: Sequence[Retry], worker: str) -> dict[int, str]:
+        """Give a batch back; return the new status of each item whose lease was still held."""
+
+    @abstractmethod
+    def renew(self, worker: str) -> set[int]:
+        """Extend the leases of everything held; return the ids that turned out to be lost."""
+
+    @abstractmethod
+    def release(self, items: Sequence[ClaimedItem], worker: str) -> None:
+        """Give back items that were not started; their claim does not count as an attempt."""
+
+
+class SkipLockedClaimOutboxStore(OutboxStore):
+    """The outbox in PostgreSQL, claimed with FOR UPDATE SKIP LOCKED, round the tenants.
+
+    Args:
+        lease_seconds: how long a claim lasts unless renewed, on the database's clock.
+        kinds: claim only these kinds; None claims all.
+        using: Django database alias.
+
+    The store remembers its own claims with their epochs, so `mark_*` need only the id.
+    """
+
+    def __init__(
+        self, lease_seconds: float = 300, *, kinds: Sequence[str] | None = None, using: str = "default"
+    ) -> None:
+        self.lease_seconds = float(lease_seconds)
+        self.using = using
+        self._kinds = list(kinds) if kinds is not None else None
+        self._lanes = Lanes()
+        self._held: dict[int, _Held] = {}
+
+    @property
+    def suspects_waiting(self) -> bool:
+        """Whether the last look at the outbox saw suspect items."""
+        return self._lanes.suspects_waiting
+
+    def claim_batch(self, worker: str, limit: int = 100, *, suspects: bool = True) -> list[ClaimedItem]:
+        """Lease up to `limit` ready items to `worker`, the oldest of each tenant and priority first."""
+        claimed = self._claim_known(worker, limit)
+        if not claimed and self._lanes.look_is_due():
+            started = time.perf_counter()
+            rows = sql.execute(statements.LANES, {"kinds": self._kinds}, using=self.using)
+            self._lanes.found(rows, took_seconds=time.perf_counter() - started)
+            claimed = self._claim_known(worker, limit)
+        if not claimed and suspects and self._lanes.suspects_waiting:
+            return self.claim_suspect(worker)
+        return claimed
+
+    def claim_suspect(self, worker: str) -> list[ClaimedItem]:
+        """Lease the oldest suspect item, alone."""
+        params = {"worker": worker, "lease": self.lease_seconds, "kinds": self._kinds}
+        claimed = self._keep(sql.execute(statements.CLAIM_SUSPECT, params, using=self.using))
+        if not claimed:
+            self._lanes.suspects_waiting = False
+        return claimed
+
+    def mark_success(self, item_id: int, worker: str) -> None:
+        """Settle an item as delivered."""
+        self._settle(statements.COMPLETE, item_id, worker)
+
+    def mark_retry(self, item_id: int, worker: str, next_attempt: datetime, error: str) -> None:
+        """Give an item back until `next_attempt`."""
+        self._settle(
+            statements.RETRY, item_id, worker, at=[next_attempt], delays=[0.0], errors=[_stored(error)]
+        )
+
+    def mark_failed(self, item_id: int, worker: str, error: str) -> None:
+        """Settle an item as a dead letter."""
+        self._settle(statements.FAIL, item_id, worker, errors=[_stored(error)])
+
+    def complete(self, items: Sequence[ClaimedItem], worker: str) -> set[int]:
+        """Settle a batch as delivered, in one statement."""
+        return {row[0] for row in self._batch(statements.COMPLETE, items, worker)}
+
+    def retry(self, retries: Sequence[Retry], worker: str) -> dict[int, str]:
+        """Give a batch back, in one statement."""
+        rows = self._batch(
+            statements.RETRY,
+            [retry.item for retry in retries],
+            worker,
+            at=[retry.at for retry in retries],
+            delays=[retry.delay_seconds for retry in retries],
+            errors=[_stored(retry.error) for retry in retries],
+        )
+        return dict(rows)  # type: ignore[arg-type]
+
+    def fail(self, failures: Sequence[tuple[ClaimedItem, str]], worker: str) -> set[int]:
+        """Settle a batch as dead letters, in one statement; return the ids whose lease was still held."""
+        items = [item for item, _ in failures]
+        errors = [_stored(error) for _, error in failures]
+        return {row[0] for row in self._batch(statements.FAIL, items, worker, errors=errors)}
+
+    def renew(self, worker: str) -> set[int]:
+        """Extend the leases of everything held, in one statement; called from the heartbeat's thread."""
+        held = list(self._held.values())
+        if not held:
+            return set()
+        deadline = time.monotonic() + self.lease_seconds
+        params = {
+            "ids": [one.item.id for one in held],
+            "epochs": [one.item.epoch for one in held],
+            "worker": worker,
+            "lease": self.lease_seconds,
+        }
+        renewed = {row[0] for row in sql.execute(statements.RENEW, params, using=self.using)}
+        for one in held:
+            if one.item.id in renewed:
+                one.deadline = deadline
+        return {one.item.id for one in held if one.item.id not in renewed and one.item.id in self._held}
+
+    def holds(self, item: ClaimedItem) -> bool:
+        """Tell whether, as far as this process can know, the lease on `item` still runs."""
+        one = self._held.get(item.id)
+        return one is not None and one.item.epoch == item.epoch and one.deadline > time.monotonic()
+
+    def held_count(self) -> int:
+        """Return how many items are under lease to this store."""
+        return len(self._held)
+
+    def adopt(self, item: ClaimedItem) -> None:
+        """Take note of an item that was created already leased to this store's worker."""
+        self._held[item.id] = _Held(item, time.monotonic() + self.lease_seconds)
+
+    def release(self, items: Sequence[ClaimedItem], worker: str) -> None:
+        """Give back items that were not started."""
+        self._batch(statements.RELEASE, items, worker)
+
+    def forget(self, item_id: int) -> None:
+        """Drop an item that was settled by a fenced write elsewhere, or lost."""
+        self._held.pop(item_id, None)
+
+    def _claim_known(self, worker: str, limit: int) -> list[ClaimedItem]:
+        lanes = self._lanes.turn(limit)
+        if not lanes:
+            return []
+        params = {
+            "worker": worker,
+            "lease": self.lease_seconds,
+            "kinds": self._kinds,
+            "tenants": [lane.tenant_id for lane in lanes],
+            "priorities": [lane.priority for lane in lanes],
+            "floors": [lane.floor for lane in lanes],
+            "share": -(-limit // len({lane.tenant_id for lane in lanes})),
+            "limit": limit,
+        }
+        rows = sql.execute(statements.CLAIM, params, using=self.using)
+        self._lanes.claimed(lanes, rows)
+        return self._keep(rows)
+
+    def _keep(self, rows: list[sql.Row]) -> list[ClaimedItem]:
+        rows.sort(key=lambda row: (-row[10], row[11], row[0]))
+        items = [ClaimedItem.of_row(row) for row in rows]
+        for item in items:
+            self.adopt(item)
+        return items
+
+    def _batch(
+        self, statement: str, items: Sequence[ClaimedItem], worker: str, **columns: Any
+    ) -> list[sql.Row]:
+        if not items:
+            return []
+        params = {
+            "ids": [item.id for item in items],
+            "epochs": [item.epoch for item in items],
+            "worker": worker,
+            **columns,
+        }
+        rows = sql.execute(statement, params, using=self.using)
+        for item in items:
+            self._held.pop(item.id, None)
+        return rows
+
+    def _settle(self, statement: str, item_id: int, worker: str, **columns: Any) -> None:
+        held = self._held.pop(item_id, None)
+        epoch = held.item.epoch if held else None
+        params = {"ids": [item_id], "epochs": [epoch], "worker": worker, **columns}
+        if held is None or not sql.execute(statement, params, using=self.using):
+            raise LeaseLost(f"{worker!r} no longer holds outbox item {item_id}")
+
+
+def _stored(error: str) -> str:
+    return error.replace("\x00", "")[:10_000]
