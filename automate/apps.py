@@ -1,4 +1,4 @@
-"""The app."""
+"""The engine's app: registers steps, outbox handlers, duties and model triggers."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from django.apps import AppConfig
 
 
 class AutomateConfig(AppConfig):
-    """App."""
+    """Events, automations and their executions."""
 
     name = "automate"
+    verbose_name = "Automate"
     default_auto_field = "django.db.models.BigAutoField"

@@ -1,0 +1,16 @@
+"""Models of the engine."""
+
+from automate.models.event import Event, WebhookSource
+from automate.models.execution import Execution, StepRun
+from automate.models.workflow import Automation, RoutingRevision, Trigger, WorkflowVersion
+
+__all__ = [
+    "Automation",
+    "Event",
+    "Execution",
+    "RoutingRevision",
+    "StepRun",
+    "Trigger",
+    "WebhookSource",
+    "WorkflowVersion",
+]

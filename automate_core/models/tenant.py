@@ -101,7 +101,10 @@ class TenantOwned(models.Model):
     `objects` is scoped to the tenant in context; code that must cross tenants says so with `all_tenants`.
     """
 
-    tenant = models.ForeignKey(Tenant, on_delete=models.CASCADE, related_name="+", editable=False)
+    # No index of its own: every table has one that starts with the tenant.
+    tenant = models.ForeignKey(
+        Tenant, on_delete=models.CASCADE, related_name="+", editable=False, db_index=False
+    )
 
     objects = TenantManager()
     all_tenants = models.Manager()

@@ -1,0 +1,162 @@
+"""Executions and the record of their steps."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from django.db import models
+from django.db.models.functions import Now
+
+from automate.enums import EffectClass, ExecutionStatus, StepStatus
+from automate_core.ids import uuid7
+from automate_core.models import TenantOwned, current_tenant_id
+
+
+class Execution(TenantOwned):
+    """One run of one workflow version.
+
+    Status is written only by `automate.executions` and the statements beside it. `version` is pinned when the
+    execution starts. `seq` counts what happened to it, in order.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    automation = models.ForeignKey(
+        "automate.Automation",
+        on_delete=models.CASCADE,
+        related_name="executions",
+        db_constraint=False,
+        db_index=False,
+    )
+    version = models.ForeignKey(
+        "automate.WorkflowVersion",
+        on_delete=models.CASCADE,
+        null=True,
+        blank=True,
+        related_name="+",
+        db_constraint=False,
+        db_index=False,
+    )
+    event = models.ForeignKey(
+        "automate.Event",
+        on_delete=models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="executions",
+        db_constraint=False,
+        db_index=False,
+    )
+    trigger = models.ForeignKey(
+        "automate.Trigger",
+        on_delete=models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="+",
+        db_constraint=False,
+        db_index=False,
+    )
+    replay_of = models.ForeignKey(
+        "self",
+        on_delete=models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="replays",
+        db_constraint=False,
+        db_index=False,
+    )
+    status = models.CharField(
+        max_length=9,
+        choices=ExecutionStatus.choices,
+        default=ExecutionStatus.QUEUED,
+        db_default=ExecutionStatus.QUEUED,
+    )
+    attempt = models.PositiveSmallIntegerField(default=1, db_default=1)
+    context = models.JSONField(default=dict, blank=True)
+    priority = models.SmallIntegerField(default=0, db_default=0)
+    key = models.CharField(max_length=255, null=True, blank=True)
+    trace_id = models.CharField(max_length=64, default="", db_default="", blank=True)
+    cause_execution_id = models.UUIDField(null=True, blank=True)
+    depth = models.PositiveSmallIntegerField(default=0, db_default=0)
+    seq = models.PositiveIntegerField(default=0, db_default=0)
+    error_code = models.CharField(max_length=64, default="", db_default="", blank=True)
+    error_summary = models.TextField(default="", db_default="", blank=True)
+    created_at = models.DateTimeField(db_default=Now())
+    started_at = models.DateTimeField(null=True, blank=True)
+    finished_at = models.DateTimeField(null=True, blank=True)
+    cancel_requested_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        base_manager_name = "all_tenants"
+        constraints = [
+            models.UniqueConstraint(
+                fields=["event", "trigger"],
+                condition=models.Q(replay_of__isnull=True, event__isnull=False, trigger__isnull=False),
+                name="automate_execution_once",
+            ),
+            models.UniqueConstraint(fields=["tenant", "id"], name="automate_execution_in_tenant"),
+            models.CheckConstraint(
+                condition=models.Q(status__in=["SUCCESS", "FAILED", "CANCELLED"], finished_at__isnull=False)
+                | (~models.Q(status__in=["SUCCESS", "FAILED", "CANCELLED"]) & models.Q(finished_at__isnull=True)),
+                name="automate_execution_finished",
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["tenant", "status", "-id"], name="automate_execution_status"),
+            models.Index(fields=["automation", "-id"], name="automate_execution_of"),
+            models.Index(fields=["event"], name="automate_execution_event"),
+            models.Index(
+                fields=["replay_of"],
+                condition=models.Q(replay_of__isnull=False),
+                name="automate_execution_replays",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.id} {self.status}"
+
+    def natural_tenant_id(self) -> UUID:
+        """Return the automation's tenant: an execution belongs where its automation does."""
+        return self.automation.tenant_id if self.automation_id else current_tenant_id()
+
+
+class StepRun(TenantOwned):
+    """One attempt of one step, addressed by (execution, path, attempt).
+
+    `seq` is the execution's count when the step last changed. A WAITING step is woken at `wake_at` or by
+    whoever presents `wake_token`.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    execution = models.ForeignKey(
+        Execution, on_delete=models.CASCADE, related_name="steps", db_constraint=False, db_index=False
+    )
+    path = models.CharField(max_length=500)
+    node_key = models.CharField(max_length=200)
+    node_type = models.CharField(max_length=128)
+    attempt = models.PositiveSmallIntegerField(default=1)
+    status = models.CharField(max_length=9, choices=StepStatus.choices)
+    effect = models.CharField(max_length=12, choices=EffectClass.choices)
+    route = models.CharField(max_length=64, default="", db_default="", blank=True)
+    input_data = models.JSONField(null=True, blank=True)
+    output_data = models.JSONField(null=True, blank=True)
+    variables = models.JSONField(null=True, blank=True)
+    error_code = models.CharField(max_length=64, default="", db_default="", blank=True)
+    error_message = models.TextField(default="", db_default="", blank=True)
+    seq = models.PositiveIntegerField(default=0)
+    wake_at = models.DateTimeField(null=True, blank=True)
+    wake_token = models.CharField(max_length=64, null=True, blank=True)
+    started_at = models.DateTimeField(null=True, blank=True)
+    finished_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        base_manager_name = "all_tenants"
+        constraints = [
+            models.UniqueConstraint(fields=["execution", "path", "attempt"], name="automate_steprun_once"),
+            models.UniqueConstraint(
+                fields=["wake_token"],
+                condition=models.Q(wake_token__isnull=False),
+                name="automate_steprun_wake_token_once",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.path} #{self.attempt} {self.status}"
