@@ -1,1 +1,1 @@
-"""Benchmarks: the whole system beside the smallest raw SQL engine with the same guarantees, in one sitting."""
+"""Benchmarks: the whole system beside the smallest raw SQL engine with its guarantees, in one sitting."""

@@ -34,17 +34,17 @@ class Server:
         """Return the version and the settings that decide what a commit costs."""
         names = ("server_version", "fsync", "synchronous_commit", "shared_buffers", "wal_sync_method")
         with psycopg.connect(self.url) as connection:
-            return {name: str(connection.execute(f"SHOW {name}").fetchone()[0]) for name in names}  # type: ignore[index, call-overload]
+            return {name: str(connection.execute(f"SHOW {name}").fetchone()[0]) for name in names}
 
     def fresh(self, name: str) -> str:
         """Make an empty database, replacing one of the same name, and return its URL."""
         with psycopg.connect(self.url, autocommit=True) as connection:
-            connection.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')  # type: ignore[call-overload]
-            connection.execute(f'CREATE DATABASE "{name}"')  # type: ignore[call-overload]
+            connection.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+            connection.execute(f'CREATE DATABASE "{name}"')
             connection.execute("CHECKPOINT")
         return urlunsplit(urlsplit(self.url)._replace(path=f"/{name}"))
 
     def drop(self, name: str) -> None:
         """Remove a database and disconnect whoever still uses it."""
         with psycopg.connect(self.url, autocommit=True) as connection:
-            connection.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')  # type: ignore[call-overload]
+            connection.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')

@@ -1,4 +1,4 @@
-"""The load generator: a process of its own that posts signed orders and reports when each was sent and answered.
+"""The load generator: a process of its own that posts signed orders and times each answer.
 
 Run as `python -m benchmarks.load` with a Load as JSON on stdin; it prints an Outcome as JSON.
 """
@@ -37,7 +37,7 @@ class Load:
 
 @dataclass(slots=True)
 class Outcome:
-    """When each request was sent (epoch seconds), how long its answer took (seconds), and the statuses seen."""
+    """When each request was sent (epoch seconds), how long its answer took (seconds), statuses seen."""
 
     sent: list[float] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
@@ -84,7 +84,9 @@ def apply(load: Load, *, timeout: float) -> Outcome:
     found = json.loads(ran.stdout)
     outcome = Outcome(**{**found, "statuses": {int(code): n for code, n in found["statuses"].items()}})
     if any(not 200 <= code < 300 for code in outcome.statuses):
-        raise Refused(f"Answers by status: {outcome.statuses}; the first refusal says: {outcome.refusal[:500]}")
+        raise Refused(
+            f"Answers by status: {outcome.statuses}; the first refusal says: {outcome.refusal[:500]}"
+        )
     return outcome
 
 

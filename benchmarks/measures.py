@@ -23,8 +23,8 @@ class Verdict(StrEnum):
 class Target:
     """What a figure must reach: `bound`, and better still `aim`.
 
-    With `of_raw` the bound is a share of the raw ceiling of the same run; otherwise it is in the measure's unit.
-    `at_most` turns the comparison round: smaller is better.
+    With `of_raw` the bound is a share of the raw ceiling of the same run; otherwise it is in the
+    measure's unit. `at_most` turns the comparison round: smaller is better.
     """
 
     bound: float

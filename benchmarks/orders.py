@@ -11,7 +11,7 @@ SIGNATURE_HEADER = "X-Webhook-Signature"
 
 
 def body(number: int, at: float) -> bytes:
-    """Return the JSON of order `number`; `at` (epoch seconds) makes it differ from the same order of another run."""
+    """Return the JSON of an order; `at` (epoch seconds) tells it from the same order of another run."""
     data = {
         "order_id": f"ORD-{number}",
         "amount": 90 + number % 20,

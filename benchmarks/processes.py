@@ -75,11 +75,13 @@ def run(argv: Sequence[str], *, env: Mapping[str, str], timeout: float, stdin: s
     return ran.stdout
 
 
-def wait_until(happened: Callable[[], bool], *, what: str, timeout: float, children: Sequence[Child], poll: float = 0.01) -> float:
+def wait_until(
+    happened: Callable[[], bool], *, what: str, timeout: float, children: Sequence[Child], poll: float = 0.01
+) -> float:
     """Poll until `happened()`; return the wall clock time at which it was seen.
 
     Raises:
-        Stalled: not within `timeout` seconds, or one of `children` has ended; the message holds the logs' tails.
+        Stalled: not within `timeout` seconds, or one of `children` has ended; it quotes the logs' ends.
     """
     deadline = time.monotonic() + timeout
     while not happened():

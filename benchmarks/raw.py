@@ -1,12 +1,12 @@
-"""The raw ceiling: the smallest engine with our guarantees, in SQL alone, without Django, history views or tenants.
+"""The raw ceiling: the smallest engine with our guarantees, in SQL alone, without Django or tenants.
 
-The web process (`app`) answers 202 once the order is committed; orders that arrive while a commit runs share the
-next one. The worker claims a batch (committed before the work starts), runs three steps in memory and records an
-execution row and one row a step, by one of two grains:
+The web process (`app`) answers 202 once the order is committed; orders that arrive while a commit runs
+share the next one. The worker claims a batch (committed before the work starts), runs three steps in memory
+and records an execution row and one row a step, by one of two grains:
 
 batch  one commit for everything a claimed batch did: the ceiling of pure steps
-layer  a commit after each layer of steps, so each result is durable before the next step starts: the ceiling of
-       steps with side effects
+layer  a commit after each layer of steps, so each result is durable before the next step starts: the
+       ceiling of steps with side effects
 """
 
 from __future__ import annotations
@@ -46,14 +46,17 @@ START: LiteralString = """
 INSERT INTO execution (id, status, context, started_at)
 SELECT id, 'RUNNING', context, clock_timestamp() FROM unnest(%s::bigint[], %s::jsonb[]) AS given (id, context)
 """
-FINISH: LiteralString = "UPDATE execution SET status = 'SUCCESS', finished_at = clock_timestamp() WHERE id = ANY(%s)"
+FINISH: LiteralString = (
+    "UPDATE execution SET status = 'SUCCESS', finished_at = clock_timestamp() WHERE id = ANY(%s)"
+)
 FINISHED: LiteralString = """
 INSERT INTO execution (id, status, context, started_at, finished_at)
 SELECT id, 'SUCCESS', context, to_timestamp(%s), clock_timestamp()
 FROM unnest(%s::bigint[], %s::jsonb[]) AS given (id, context)
 """
 RECORD: LiteralString = """
-INSERT INTO step SELECT execution, number, node, 'SUCCESS', input, output, to_timestamp(started), to_timestamp(finished)
+INSERT INTO step
+SELECT execution, number, node, 'SUCCESS', input, output, to_timestamp(started), to_timestamp(finished)
 FROM unnest(%s::bigint[], %s::smallint[], %s::text[], %s::jsonb[], %s::jsonb[], %s::float8[], %s::float8[])
 AS given (execution, number, node, input, output, started, finished)
 """
@@ -210,7 +213,7 @@ def drain(url: str, batch: int = 100) -> float:
 
 
 def sequence(url: str, steps: int = 40) -> float:
-    """Run one execution of `steps` trivial steps, recorded in one commit; return milliseconds from claim to finish."""
+    """Run one execution of trivial steps with one commit; return milliseconds from claim to finish."""
     with psycopg.connect(url, autocommit=True, prepare_threshold=0) as connection:
         took = []
         for _ in range(4):

@@ -1,4 +1,4 @@
-"""What a workload runs against: a web process, a worker process and the store in which executions are counted."""
+"""What a workload runs against: a web process, a worker process and the store that counts executions."""
 
 from __future__ import annotations
 
@@ -17,7 +17,17 @@ from benchmarks.database import Server
 from benchmarks.processes import Child, accepts, child, free_port, wait_until
 
 SECRET = "bench-secret"
-UVICORN = ("--host", "127.0.0.1", "--loop", "uvloop", "--http", "httptools", "--no-access-log", "--log-level", "warning")
+UVICORN = (
+    "--host",
+    "127.0.0.1",
+    "--loop",
+    "uvloop",
+    "--http",
+    "httptools",
+    "--no-access-log",
+    "--log-level",
+    "warning",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +48,9 @@ RAW = Queries(
 class Stack:
     """A running system: where to post, and what its store says."""
 
-    def __init__(self, *, url: str, port: int, path: str, children: Sequence[Child], queries: Queries) -> None:
+    def __init__(
+        self, *, url: str, port: int, path: str, children: Sequence[Child], queries: Queries
+    ) -> None:
         self.url = url
         self.port = port
         self.path = path
@@ -47,7 +59,9 @@ class Stack:
         self._posted = 0
         self._store = psycopg.connect(url, autocommit=True)
 
-    def post(self, count: int, *, timeout: float, concurrency: int = 32, rate: float | None = None) -> load.Outcome:
+    def post(
+        self, count: int, *, timeout: float, concurrency: int = 32, rate: float | None = None
+    ) -> load.Outcome:
         """Post `count` signed orders; orders are numbered through the life of the stack."""
         given = load.Load(
             port=self.port,
@@ -77,7 +91,7 @@ class Stack:
         return int(row[0])
 
     def finish_times(self, first: int) -> dict[int, float]:
-        """Return when each order from number `first` on was finished, as the store recorded it (epoch seconds)."""
+        """Return when each order from `first` on was finished, as the store recorded it (epoch seconds)."""
         return dict(self._store.execute(self._queries.finish_times, (first,)).fetchall())
 
     @property
@@ -104,7 +118,9 @@ def raw_stack(server: Server, logs: Path, *, grain: str) -> Iterator[Stack]:
         children = [
             until_end.enter_context(child(f"raw-{grain}-web", web, env=env, logs=logs)),
             until_end.enter_context(
-                child(f"raw-{grain}-worker", [sys.executable, "-m", "benchmarks.raw", grain], env=env, logs=logs)
+                child(
+                    f"raw-{grain}-worker", [sys.executable, "-m", "benchmarks.raw", grain], env=env, logs=logs
+                )
             ),
         ]
         wait_until(lambda: accepts(port), what="the raw web process listens", timeout=30, children=children)

@@ -1,0 +1,16 @@
+"""The standalone routes plus one empty view: what the framework alone costs."""
+
+from __future__ import annotations
+
+from django.http import HttpRequest, HttpResponse
+from django.urls import include, path
+from django.views.decorators.csrf import csrf_exempt
+
+
+@csrf_exempt
+async def empty(request: HttpRequest) -> HttpResponse:
+    """Answer without looking at the request."""
+    return HttpResponse(b"{}", content_type="application/json", status=202)
+
+
+urlpatterns = [path("bench/empty/", empty), path("", include("config.urls"))]
