@@ -112,7 +112,7 @@ class CronSchedule(Schedule):
     zone: tzinfo
 
     def next_after(self, moment: datetime) -> datetime:
-        """Return the first firing strictly after the moment, in UTC; InvalidSchedule if 50 years have none."""
+        """Return the first firing after the moment, in UTC; raise InvalidSchedule if 50 years hold none."""
         after = _utc(moment)
         # While a repeated hour passes for the second time the library may answer with a moment of the first.
         for local in CronSim(self.expression, after.astimezone(self.zone)):

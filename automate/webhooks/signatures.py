@@ -81,13 +81,14 @@ def verify(
     if scheme is None:
         raise SignatureRefused("unknown preset")
     claim = scheme(headers, body, now)
+    keys = _keys(preset, secrets)
     accepted = False
-    for key in _keys(preset, secrets):
+    for key in keys or [_NOBODYS_KEY]:
         digest = hmac.digest(key, claim.signed, "sha256")
         for offered in claim.digests:
             accepted |= hmac.compare_digest(digest, offered)
     if not accepted:
-        raise SignatureRefused("no match" if secrets else "no secret")
+        raise SignatureRefused("no match" if keys else "no usable secret")
 
 
 def signing_key(preset: str, secret: bytes) -> bytes:
@@ -189,7 +190,7 @@ def _keys(preset: str, secrets: Sequence[bytes]) -> list[bytes]:
             keys.append(signing_key(preset, secret))
         except UnusableSecret:
             continue
-    return keys or [_NOBODYS_KEY]
+    return keys
 
 
 def _header(headers: Mapping[str, str], name: str) -> str:
