@@ -139,7 +139,7 @@ app = Web()
 
 def work(url: str, grain: str, limit: int = 100) -> None:
     """Drain orders for ever, sleeping on the doorbell when there are none."""
-    record = {"batch": _by_batch, "layer": _by_layer}[grain]
+    record = {"batch": by_batch, "layer": by_layer}[grain]
     bell = psycopg.connect(url, autocommit=True)
     bell.execute("LISTEN outbox")
     connection = psycopg.connect(url, autocommit=True, prepare_threshold=0)
@@ -151,7 +151,8 @@ def work(url: str, grain: str, limit: int = 100) -> None:
             list(bell.notifies(timeout=0.5, stop_after=1))
 
 
-def _by_batch(connection: Connection, claimed: Sequence[tuple[Any, ...]]) -> None:
+def by_batch(connection: Connection, claimed: Sequence[tuple[Any, ...]]) -> None:
+    """Run the steps of all claimed orders and record everything in one commit."""
     started = time.time()
     ids = [number for number, _ in claimed]
     rows: list[StepRow] = []
@@ -165,7 +166,8 @@ def _by_batch(connection: Connection, claimed: Sequence[tuple[Any, ...]]) -> Non
         connection.execute(DELIVERED, (ids,))
 
 
-def _by_layer(connection: Connection, claimed: Sequence[tuple[Any, ...]]) -> None:
+def by_layer(connection: Connection, claimed: Sequence[tuple[Any, ...]]) -> None:
+    """Run the claimed orders step by step together, a commit a step."""
     ids = [number for number, _ in claimed]
     connection.execute(START, (ids, [payload for _, payload in claimed]))
     states = [orjson.loads(payload) for _, payload in claimed]
