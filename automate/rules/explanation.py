@@ -83,7 +83,7 @@ class _Explainer:
     def _children(self, node: Node, data: Any) -> Iterator[Explanation]:
         """Explain the arguments in the order they are evaluated; mark those evaluation never reaches."""
         match node.operator:
-            case None if node.is_constant:
+            case _ if node.keys or (node.is_constant and node.operator is None):
                 return
             case "and" | "or" | "if" | "?:" | "var":
                 yield from self._lazily(node, data)
