@@ -10,4 +10,7 @@ os.environ.setdefault("AUTOMATE_DB_POOL", "16")
 
 from django.core.asgi import get_asgi_application
 
+from automate_core.telemetry import configure
+
 application = get_asgi_application()
+configure("automate-web")

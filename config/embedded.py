@@ -61,7 +61,7 @@ synchronous_commit = on
 full_page_writes = off
 """
 
-Progress = Callable[[str], None]
+Waiting = Callable[[float], None]
 
 _held: dict[Path, IO[bytes]] = {}
 
@@ -72,7 +72,7 @@ def server_url(directory: Path) -> str:
     return f"postgresql://postgres@/postgres?host={socket}"
 
 
-def start_postgres(directory: Path, *, durable: bool = True, progress: Progress | None = None) -> str:
+def start_postgres(directory: Path, *, durable: bool = True, waiting: Waiting | None = None) -> str:
     """Start (or find running) the server whose data live in `directory`; return its URL.
 
     The last process that called this stops the server when it ends, unless `stop_postgres` did.
@@ -80,7 +80,7 @@ def start_postgres(directory: Path, *, durable: bool = True, progress: Progress 
     Args:
         directory: PostgreSQL's data directory; made when it is missing. Its parent may be missing too.
         durable: False turns fsync off in a new cluster: for tests, which kill processes, never the machine.
-        progress: called with a sentence when the start takes long enough to be worth a word.
+        waiting: called again and again with the seconds waited so far; what it raises ends the wait.
 
     Raises:
         EmbeddedPostgresError: the wheel is missing or the server does not start; it quotes the log.
@@ -94,7 +94,7 @@ def start_postgres(directory: Path, *, durable: bool = True, progress: Progress 
             _initialise(directory, account, durable=durable)
         if postmaster_pid(directory) is None:
             spawn(directory, _prepare_socket(directory, account), account)
-        wait_until_ready(directory, progress or (lambda _: None))
+        wait_until_ready(directory, waiting or (lambda _: None))
         _hold(directory)
     return server_url(directory)
 

@@ -1,9 +1,7 @@
-"""Keys of this installation: the secret key file, and keys derived from the secret key."""
+"""The secret key file of this installation."""
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import os
 import secrets
 from pathlib import Path
@@ -28,8 +26,3 @@ def load_or_create(path: Path) -> str:
     finally:
         draft.unlink()
     return path.read_text().strip()
-
-
-def derive(secret_key: str, purpose: str) -> str:
-    """Return a key of its own for `purpose` (HMAC-SHA-256), so that leaking one does not leak the other."""
-    return hmac.new(secret_key.encode(), purpose.encode(), hashlib.sha256).hexdigest()

@@ -16,7 +16,6 @@ from config.postgres_programs import Account, EmbeddedPostgresError, program, sp
 
 READY_LIMIT_SECONDS = 3600.0
 """Crash recovery replays at most max_wal_size; an hour means something else is wrong."""
-PATIENCE_SECONDS = 5.0
 LOG_LIMIT_BYTES = 10_000_000
 
 _children: dict[Path, subprocess.Popen[bytes]] = {}
@@ -52,10 +51,9 @@ def spawn(directory: Path, socket: Path, account: Account | None) -> None:
         )
 
 
-def wait_until_ready(directory: Path, progress: Callable[[str], None]) -> None:
+def wait_until_ready(directory: Path, waiting: Callable[[float], None]) -> None:
     """Return when the server accepts connections; raises EmbeddedPostgresError when it ends instead."""
     began = time.monotonic()
-    told = False
     while not _is_ready(directory):
         waited = time.monotonic() - began
         child = _children.get(directory)
@@ -65,9 +63,7 @@ def wait_until_ready(directory: Path, progress: Callable[[str], None]) -> None:
                 f"PostgreSQL {'did not start' if gone else 'is not ready'}; "
                 f"its log {str(log_path(directory))!r} ends:\n{log_tail(directory)}"
             )
-        if not told and waited > PATIENCE_SECONDS:
-            told = True
-            progress("PostgreSQL is recovering what was under way when it was last stopped...")
+        waiting(waited)
         time.sleep(0.02)
 
 

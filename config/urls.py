@@ -5,4 +5,16 @@ from __future__ import annotations
 from django.contrib import admin
 from django.urls import path
 
-urlpatterns = [path("admin/", admin.site.urls)]
+from automate_core.health import healthz, metrics, readyz
+
+handler400 = "automate_api.errors.handler400"
+handler403 = "automate_api.errors.handler403"
+handler404 = "automate_api.errors.handler404"
+handler500 = "automate_api.errors.handler500"
+
+urlpatterns = [
+    path("healthz", healthz),
+    path("readyz", readyz),
+    path("metrics", metrics),
+    path("admin/", admin.site.urls),
+]

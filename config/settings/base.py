@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
+from typing import Any
+
+from automate_api import defaults
+from config import environment, keys
 
 BASE_DIR = Path(__file__).resolve().parents[2]
-DATA_DIR = Path(os.environ.get("AUTOMATE_DATA_DIR", BASE_DIR / ".data")).resolve()
+DATA_DIR = Path(environment.text("AUTOMATE_DATA_DIR", str(BASE_DIR / ".data"))).resolve()
 
-SECRET_KEY = os.environ.get("SECRET_KEY", "")
+SECRET_KEY = environment.text("SECRET_KEY") or keys.load_or_create(DATA_DIR / "secret.key")
 DEBUG = False
-ALLOWED_HOSTS = os.environ.get("ALLOWED_HOSTS", "127.0.0.1,localhost,[::1]").split(",")
+ALLOWED_HOSTS = list(environment.words("ALLOWED_HOSTS", "127.0.0.1,localhost,[::1]"))
+CSRF_TRUSTED_ORIGINS = list(environment.words("CSRF_TRUSTED_ORIGINS"))
+REDIS_URL = environment.text("REDIS_URL") or None
 
 INSTALLED_APPS = [
     "django.contrib.admin",
@@ -30,7 +37,9 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    *defaults.MIDDLEWARE_FIRST,
     "django.middleware.security.SecurityMiddleware",
+    "config.static.StaticFilesMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -38,6 +47,7 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
+CSRF_FAILURE_VIEW = defaults.CSRF_FAILURE_VIEW
 
 ROOT_URLCONF = "config.urls"
 ASGI_APPLICATION = "config.asgi.application"
@@ -60,6 +70,58 @@ USE_TZ = True
 TIME_ZONE = "UTC"
 LANGUAGE_CODE = "en-us"
 STATIC_URL = "/static/"
+WHITENOISE_USE_FINDERS = True
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
-AUTOMATE: dict[str, object] = {}
+DATABASE_POOL = environment.whole("AUTOMATE_DB_POOL", 0)
+"""Most database connections a process keeps; 0: one per request or thread."""
+
+CACHES: dict[str, dict[str, Any]] = {
+    "default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": REDIS_URL}
+    if REDIS_URL
+    else {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}
+}
+
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 10}},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+]
+
+AUTOMATE: dict[str, object] = {
+    "LEASE_SECONDS": environment.number("AUTOMATE_LEASE_SECONDS", 30.0, least=1.0),
+    "HTTP_ALLOW": environment.words("AUTOMATE_HTTP_ALLOW"),
+    "WEBHOOK_RATE": environment.text("AUTOMATE_RATE_WEBHOOK", "6000/minute"),
+}
+
+AUTOMATE_API: dict[str, object] = {**defaults.rates_from(os.environ)}
+REST_FRAMEWORK = defaults.REST_FRAMEWORK
+SPECTACULAR_SETTINGS = defaults.SPECTACULAR_SETTINGS
+
+LOG_FORMAT = environment.text("AUTOMATE_LOG_FORMAT", "text" if sys.stderr.isatty() else "json")
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {
+        "json": {"()": "automate_core.telemetry.JsonFormatter"},
+        "text": {"()": "automate_core.telemetry.HumanFormatter"},
+    },
+    "handlers": {
+        "stderr": {"class": "logging.StreamHandler", "formatter": "json" if LOG_FORMAT == "json" else "text"}
+    },
+    "root": {"handlers": ["stderr"], "level": environment.text("AUTOMATE_LOG_LEVEL", "INFO").upper()},
+    "loggers": {
+        # Django brings handlers of its own; a record would be written twice.
+        "django": {"handlers": [], "level": "INFO", "propagate": True},
+        "django.server": {"handlers": [], "level": "WARNING", "propagate": True},
+        # A line for each request or response that is no more than the access log we turned off.
+        "django.request": {"level": "ERROR"},
+        "httpx": {"level": "WARNING"},
+        "httpcore": {"level": "WARNING"},
+    },
+}
+
+# Prometheus decides at import time how counters are kept, so it is told here, before anything imports it.
+if environment.text("PROMETHEUS_MULTIPROC_DIR") and not os.path.isdir(os.environ["PROMETHEUS_MULTIPROC_DIR"]):
+    os.makedirs(os.environ["PROMETHEUS_MULTIPROC_DIR"], exist_ok=True)

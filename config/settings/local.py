@@ -1,5 +1,12 @@
-"""Standalone settings: embedded services unless the environment names others."""
+"""Standalone settings: the embedded PostgreSQL unless DATABASE_URL names a server."""
 
 from __future__ import annotations
 
+from config import database
 from config.settings.base import *
+
+DATABASES = {
+    "default": database.from_url(url, pool=DATABASE_POOL)
+    if (url := environment.text("DATABASE_URL"))
+    else database.from_embedded(DATA_DIR / "postgres", pool=DATABASE_POOL)
+}
