@@ -1,4 +1,4 @@
-"""The app."""
+"""The API app: how HTTP works here."""
 
 from __future__ import annotations
 
@@ -6,7 +6,12 @@ from django.apps import AppConfig
 
 
 class AutomateApiConfig(AppConfig):
-    """App."""
+    """Authentication, limits, errors, pages and idempotency, and the base classes of every view."""
 
     name = "automate_api"
+    verbose_name = "Automate API"
     default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        """Tell the OpenAPI generator about our authentication."""
+        from automate_api import schema  # noqa: F401

@@ -1,0 +1,129 @@
+"""Idempotency keys: a mutation repeated with its key is answered from the first time, byte for byte."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+from django.db import connection, transaction
+from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+from django.utils import timezone
+
+from automate_api.models import IdempotencyRecord
+from automate_api.principal import Principal
+from automate_core.errors import Conflict, Problem, ValidationFailed
+
+KEPT = timedelta(hours=24)
+HEADERS = ("Idempotency-Key", "X-Request-ID")
+REPLAYED_HEADER = "Idempotent-Replayed"
+_MUTATIONS = frozenset({"POST", "PUT", "PATCH", "DELETE"})
+_KEY = re.compile(r"[\x21-\x7e]{1,255}")
+_RETRY_AFTER_SECONDS = 1
+
+
+class InFlight(Conflict):
+    """A request with this idempotency key is still being worked on; try again shortly."""
+
+
+def key_of(request: HttpRequest) -> str | None:
+    """Return the request's idempotency key, None when it has none or changes nothing.
+
+    Raises:
+        ValidationFailed: the key is malformed, or the two headers name different ones.
+    """
+    if request.method not in _MUTATIONS:
+        return None
+    given = {request.headers[name] for name in HEADERS if name in request.headers}
+    if not given:
+        return None
+    if len(given) > 1:
+        raise _refused("Idempotency-Key and X-Request-ID differ; send one")
+    (key,) = given
+    if not _KEY.fullmatch(key):
+        raise _refused("An idempotency key is 1 to 255 visible ASCII characters")
+    return key
+
+
+def run(
+    request: HttpRequest, principal: Principal | None, respond: Callable[[], HttpResponseBase]
+) -> HttpResponseBase:
+    """Answer a request: from the record of its key if there is one, else by `respond`, recording a success.
+
+    The record commits in the transaction of the mutation, so either both exist or neither does. Two requests
+    at once are told apart by a lock on the key that ends with the transaction.
+
+    Args:
+        request: the raw request; its body is read here.
+        principal: the caller; without one nothing is recorded.
+        respond: makes the change and returns the rendered response.
+
+    Raises:
+        InFlight: another request with the key has not committed yet.
+        ValidationFailed: the key was used with another body.
+    """
+    key = key_of(request) if principal is not None else None
+    if key is None or principal is None:
+        return respond()
+    digest = _digest(str(principal.tenant_id), principal.id, request.method or "", request.path, key)
+    query = request.META.get("QUERY_STRING", "").encode()
+    fingerprint = hashlib.sha256(query + b"\n" + request.body).hexdigest()
+    with transaction.atomic():
+        if not _locked(digest):
+            raise InFlight(retry_after_seconds=_RETRY_AFTER_SECONDS)
+        found = IdempotencyRecord.objects.filter(digest=digest).first()
+        if found is not None and found.created_at > timezone.now() - KEPT:
+            return _replayed(found, fingerprint)
+        if found is not None:
+            found.delete()
+        response = respond()
+        if response.status_code < 400 and isinstance(response, HttpResponse):
+            _record(request, response, digest, fingerprint)
+        else:
+            transaction.set_rollback(True)
+    return response
+
+
+def prune(*, now: datetime) -> int:
+    """Delete the records older than 24 hours in every tenant; return how many."""
+    count, _ = IdempotencyRecord.all_tenants.filter(created_at__lt=now - KEPT).delete()
+    return count
+
+
+def _record(request: HttpRequest, response: HttpResponse, digest: str, fingerprint: str) -> None:
+    IdempotencyRecord.objects.create(
+        digest=digest,
+        fingerprint=fingerprint,
+        method=request.method or "",
+        route=request.path,
+        status=response.status_code,
+        content_type=response.headers.get("Content-Type", ""),
+        body=response.content,
+    )
+
+
+def _replayed(found: IdempotencyRecord, fingerprint: str) -> HttpResponse:
+    if found.fingerprint != fingerprint:
+        raise _refused("This idempotency key was used with another body; use a new key for a new request")
+    response = HttpResponse(bytes(found.body), status=found.status, content_type=found.content_type or None)
+    if not found.content_type:
+        del response.headers["Content-Type"]
+    response.headers[REPLAYED_HEADER] = "true"
+    return response
+
+
+def _locked(digest: str) -> bool:
+    number = int.from_bytes(bytes.fromhex(digest[:16]), signed=True)
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", [number])
+        return bool(cursor.fetchone()[0])
+
+
+def _digest(*parts: str) -> str:
+    return hashlib.sha256("\x00".join(parts).encode()).hexdigest()
+
+
+def _refused(message: str) -> ValidationFailed:
+    return ValidationFailed(message, details=[Problem("Idempotency-Key", message)])

@@ -1,0 +1,121 @@
+"""What every request passes through: a trace id around it, and the guard in front of /api/."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import cast
+
+from asgiref.sync import iscoroutinefunction, markcoroutinefunction, sync_to_async
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
+from django.utils import timezone
+from rest_framework.exceptions import Throttled
+
+from automate_api import errors, keys, throttling
+from automate_core import conf
+from automate_core.context import accepted_trace_id, trace_scope
+from automate_core.errors import AutomateError
+
+TRACE_HEADER = "X-Trace-ID"
+Answer = HttpResponseBase | Awaitable[HttpResponseBase]
+
+
+class _Middleware:
+    """Runs natively under ASGI and WSGI."""
+
+    sync_capable = True
+    async_capable = True
+
+    def __init__(self, get_response: Callable[[HttpRequest], Answer]) -> None:
+        self.get_response = get_response
+        self.is_async = iscoroutinefunction(get_response)
+        if self.is_async:
+            markcoroutinefunction(self)  # type: ignore[type-var]
+
+    def _sync(self, request: HttpRequest) -> HttpResponseBase:
+        return cast(HttpResponseBase, self.get_response(request))
+
+    async def _async(self, request: HttpRequest) -> HttpResponseBase:
+        return await cast(Awaitable[HttpResponseBase], self.get_response(request))
+
+
+class TraceMiddleware(_Middleware):
+    """Gives the request a trace id (its own if well formed) and names it in the response; put it first."""
+
+    def __call__(self, request: HttpRequest) -> Answer:
+        """Answer the request under its trace id."""
+        trace_id = accepted_trace_id(request.headers.get(TRACE_HEADER), request.headers.get("traceparent"))
+        request.trace_id = trace_id  # type: ignore[attr-defined]
+        if self.is_async:
+            return self._atraced(request, trace_id)
+        with trace_scope(trace_id):
+            response = self._sync(request)
+        response.headers[TRACE_HEADER] = trace_id
+        return response
+
+    async def _atraced(self, request: HttpRequest, trace_id: str) -> HttpResponseBase:
+        with trace_scope(trace_id):
+            response = await self._async(request)
+        response.headers[TRACE_HEADER] = trace_id
+        return response
+
+
+class ApiMiddleware(_Middleware):
+    """Refuses what no view should see, and finishes every response under /api/ the same way.
+
+    In front: bodies over the limit (by Content-Length, before a byte is read) and NUL in the URL.
+    Behind: `Cache-Control: no-store`, rate headers, JSON for errors that are not JSON yet.
+    """
+
+    def __call__(self, request: HttpRequest) -> Answer:
+        """Answer the request."""
+        if not request.path_info.startswith(errors.API_PREFIX):
+            return self.get_response(request)
+        problem = _refusal(request)
+        if self.is_async:
+            return self._aguarded(request, problem)
+        response = self._sync(request) if problem is None else _refused(request, problem)
+        return _finished(request, response)
+
+    async def _aguarded(self, request: HttpRequest, problem: AutomateError | None) -> HttpResponseBase:
+        if problem is None:
+            return _finished(request, await self._async(request))
+        return _finished(request, await sync_to_async(_refused)(request, problem))
+
+
+def _refusal(request: HttpRequest) -> AutomateError | None:
+    limit = conf.get().BODY_LIMIT_BYTES
+    length = request.META.get("CONTENT_LENGTH") or "0"
+    if not length.isdigit():
+        return errors.MalformedBody("Content-Length must be a whole number")
+    if int(length) > limit:
+        return errors.PayloadTooLarge(f"The body is larger than {limit} bytes")
+    if "\x00" in request.path_info or "%00" in request.META.get("QUERY_STRING", ""):
+        return errors.MalformedBody("The URL contains a NUL character")
+    return None
+
+
+def _refused(request: HttpRequest, problem: AutomateError) -> HttpResponseBase:
+    try:
+        throttling.check_address(request)
+    except Throttled as throttled:
+        return errors.response_for(throttled, request)
+    return errors.response_for(problem, request)
+
+
+def _finished(request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
+    if response.status_code >= 400 and response.headers.get("Content-Type", "").startswith("text/html"):
+        plain = response
+        response = errors.response_with_status(plain.status_code, request.path_info)
+        for name in ("Allow", "WWW-Authenticate", "Retry-After"):
+            if name in plain.headers:
+                response.headers[name] = plain.headers[name]
+    throttling.add_headers(request, response)
+    response.headers.setdefault("Cache-Control", "no-store")
+    principal = getattr(request, "principal", None)
+    now = timezone.now()
+    if principal is not None and principal.key is not None and keys.needs_touch(principal.key, now=now):
+        # runs when the response is closed: after the caller has it
+        response._resource_closers.append(partial(keys.touch, principal.key, now=now))  # type: ignore[attr-defined]
+    return response

@@ -1,0 +1,166 @@
+"""The base classes of every API view: authenticated, tenant-scoped, limited, idempotent."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from typing import Any, ClassVar
+
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
+from drf_spectacular.openapi import AutoSchema
+from rest_framework import mixins, viewsets
+from rest_framework.exceptions import AuthenticationFailed, NotAuthenticated
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from automate_api import errors, idempotency, throttling
+from automate_api.authentication import AutomateAuthentication
+from automate_api.pagination import StandardPagination
+from automate_api.parsing import JSONNegotiation, ORJSONRenderer, StrictJSONParser
+from automate_api.permissions import HasRole
+from automate_api.principal import Principal
+from automate_api.v1.mixins import (
+    ConfigurableMixin,
+    CORSMixin,
+    PublicAPIMixin,
+    RateLimitMixin,
+    StaffOnlyMixin,
+    TenantFilterMixin,
+)
+from automate_core.context import tenant_scope
+from automate_core.errors import AutomateError
+from automate_core.models import Role, TenantOwned
+
+__all__ = [
+    "BaseAPIView",
+    "BaseModelViewSet",
+    "BaseReadOnlyViewSet",
+    "BaseViewSet",
+    "CORSMixin",
+    "ConfigurableMixin",
+    "PublicAPIMixin",
+    "RateLimitMixin",
+    "StaffOnlyMixin",
+    "TenantFilterMixin",
+]
+
+
+class BaseAPIView(ConfigurableMixin, CORSMixin, APIView):
+    """An API view whose handler runs as the caller's tenant.
+
+    Class attributes to set: `required_roles` (action or method -> least Role), `api_scope` (name scoped keys
+    use), `throttle_scope` (names the setting RATE_<scope>), `unique_keys` (refuse duplicate keys in bodies).
+    """
+
+    required_roles: ClassVar[Mapping[str, Role]] = {}
+    api_scope: ClassVar[str] = ""
+    throttle_scope: ClassVar[str] = "STANDARD"
+    unique_keys: ClassVar[bool] = False
+    public: ClassVar[bool] = False
+
+    authentication_classes: Sequence[Any] = (AutomateAuthentication,)
+    permission_classes: Sequence[Any] = (HasRole,)
+    throttle_classes: Sequence[Any] = (throttling.RateThrottle,)
+    parser_classes: Sequence[Any] = (StrictJSONParser,)
+    renderer_classes: Sequence[Any] = (ORJSONRenderer,)
+    content_negotiation_class = JSONNegotiation
+    schema = AutoSchema()
+
+    _scope: ExitStack
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        """Answer the request; the response is rendered before the tenant scope ends."""
+        with ExitStack() as scope:
+            self._scope = scope
+            return super().dispatch(request, *args, **kwargs)
+
+    @property
+    def principal(self) -> Principal:
+        """The caller of the request being answered."""
+        caller = self.request.auth
+        if not isinstance(caller, Principal):
+            raise NotAuthenticated()
+        return caller
+
+    def get_exception_handler(self) -> Callable[[Exception, Any], Response]:
+        """Return the one place that decides how errors look."""
+        return errors.handle
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        """Authenticate, enter the tenant, count the request, check permissions: in this order."""
+        self.format_kwarg = self.get_format_suffix(**kwargs)
+        renderer, media_type = self.perform_content_negotiation(request)
+        request.accepted_renderer, request.accepted_media_type = renderer, media_type
+        request.version, request.versioning_scheme = self.determine_version(request, *args, **kwargs)
+        try:
+            self.perform_authentication(request)
+        except (AuthenticationFailed, AutomateError):
+            self.check_throttles(request)
+            raise
+        if isinstance(request.auth, Principal):
+            self._scope.enter_context(tenant_scope(request.auth.tenant_id))
+        self.check_throttles(request)
+        if not self.public and not isinstance(request.auth, Principal):
+            raise NotAuthenticated()
+        self.check_permissions(request)
+        self._make_idempotent(request)
+
+    def finalize_response(  # type: ignore[override]
+        self, request: Request, response: HttpResponseBase, *args: Any, **kwargs: Any
+    ) -> HttpResponseBase:
+        """Negotiate and render the response, and add the rate headers."""
+        response = super().finalize_response(request, response, *args, **kwargs)  # type: ignore[arg-type]
+        throttling.add_headers(request._request, response)
+        if isinstance(response, Response):
+            response.render()
+        return response
+
+    def _make_idempotent(self, request: Request) -> None:
+        """Put the replay of an idempotency key around the handler of this request."""
+        name = (request.method or "").lower()
+        handler = getattr(self, name, None)
+        caller = request.auth
+        if handler is None or not isinstance(caller, Principal):
+            return
+        if idempotency.key_of(request._request) is None:
+            return
+
+        def once(request: Request, *args: Any, **kwargs: Any) -> HttpResponseBase:
+            def respond() -> HttpResponseBase:
+                return self.finalize_response(request, handler(request, *args, **kwargs))
+
+            return idempotency.run(request._request, caller, respond)
+
+        setattr(self, name, once)
+
+
+class BaseViewSet(BaseAPIView, viewsets.GenericViewSet[Any]):
+    """A viewset with settings, CORS and pages; list what it answers as methods."""
+
+    pagination_class = StandardPagination
+    lookup_value_converter = "str"
+
+    def get_queryset(self) -> QuerySet[Any]:
+        """Return the queryset; rows of a tenant-owned model never cross the caller's tenant."""
+        queryset = super().get_queryset()
+        if issubclass(queryset.model, TenantOwned):
+            return queryset.filter(tenant_id=self.principal.tenant_id)
+        return queryset
+
+
+class BaseModelViewSet(
+    mixins.CreateModelMixin,
+    mixins.RetrieveModelMixin,
+    mixins.UpdateModelMixin,
+    mixins.DestroyModelMixin,
+    mixins.ListModelMixin,
+    BaseViewSet,
+):
+    """Create, read, update, delete and list the rows of `queryset` through `serializer_class`."""
+
+
+class BaseReadOnlyViewSet(mixins.RetrieveModelMixin, mixins.ListModelMixin, BaseViewSet):
+    """List and read the rows of `queryset` through `serializer_class`."""

@@ -1,0 +1,17 @@
+"""Every route under /api/ of the apps that are installed; mount it with `path("api/", include(...))`."""
+
+from __future__ import annotations
+
+from django.urls import URLPattern, URLResolver, path
+
+from automate_api.v1.views import documents, tokens
+
+urlpatterns: list[URLPattern | URLResolver] = [
+    path("auth/token/", tokens.TokenView.as_view(), name="auth-token"),
+    path("auth/token/refresh/", tokens.TokenRefreshView.as_view(), name="auth-token-refresh"),
+    path("auth/token/verify/", tokens.TokenVerifyView.as_view(), name="auth-token-verify"),
+    path("auth/token/blacklist/", tokens.TokenBlacklistView.as_view(), name="auth-token-blacklist"),
+    path("schema/", documents.SchemaDocumentView.as_view(), name="schema"),
+    path("schema/swagger-ui/", documents.SwaggerView.as_view(url_name="schema"), name="swagger-ui"),
+    path("schema/redoc/", documents.RedocView.as_view(url_name="schema"), name="redoc"),
+]

@@ -1,0 +1,125 @@
+"""The routes that hand out, renew, check and end bearer tokens."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from django.contrib.auth import authenticate
+from drf_spectacular.utils import extend_schema
+from rest_framework import serializers
+from rest_framework.exceptions import AuthenticationFailed, Throttled
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from automate_api import conf, throttling, tokens
+from automate_api.v1.base import BaseAPIView
+from automate_api.v1.mixins import PublicAPIMixin
+
+_CHALLENGE = 'Bearer realm="api"'
+
+
+class LoginSerializer(serializers.Serializer[Any]):
+    """A username and its password."""
+
+    username = serializers.CharField(max_length=254)
+    password = serializers.CharField(max_length=1024, trim_whitespace=False, write_only=True)
+
+
+class TokenPairSerializer(serializers.Serializer[Any]):
+    """A new pair; `expires_in` is the access token's life in seconds."""
+
+    access = serializers.CharField()
+    refresh = serializers.CharField()
+    expires_in = serializers.IntegerField()
+
+
+class RefreshSerializer(serializers.Serializer[Any]):
+    """A refresh token."""
+
+    refresh = serializers.CharField(max_length=4096)
+
+
+class VerifySerializer(serializers.Serializer[Any]):
+    """Any token of ours."""
+
+    token = serializers.CharField(max_length=4096)
+
+
+class EmptySerializer(serializers.Serializer[Any]):
+    """An empty object."""
+
+
+class _TokenView(PublicAPIMixin, BaseAPIView):
+    """A route anyone may call; the standard limit counts by address."""
+
+    def get_throttles(self) -> list[Any]:
+        """Count by address under the standard limit."""
+        return [throttling.RateThrottle(by_address=True)]
+
+    def get_authenticate_header(self, request: Request) -> str:
+        """Return the challenge sent with 401."""
+        return _CHALLENGE
+
+
+class TokenView(_TokenView):
+    """POST a username and password for a token pair."""
+
+    @extend_schema(operation_id="auth_token", request=LoginSerializer, responses=TokenPairSerializer, auth=[])
+    def post(self, request: Request) -> Response:
+        """Return a new pair; repeated failures for one name from one address are held back."""
+        given = _valid(LoginSerializer, request)
+        failures = {
+            "scope": "LOGIN_FAILURES",
+            "identity": f"{throttling.client_address(request._request)}:{given['username'].lower()}",
+            "rate": conf.setting("RATE_LOGIN_FAILURES"),
+        }
+        state = throttling.peek(**failures)
+        if not state.allowed:
+            raise Throttled(state.wait_seconds)
+        user = authenticate(request._request, username=given["username"], password=given["password"])
+        if user is None or not user.is_active:
+            throttling.hit(**failures)
+            raise AuthenticationFailed("No active account has this username and password")
+        return Response(asdict(tokens.issue(user)))
+
+
+class TokenRefreshView(_TokenView):
+    """POST a refresh token for the next pair."""
+
+    @extend_schema(
+        operation_id="auth_token_refresh", request=RefreshSerializer, responses=TokenPairSerializer, auth=[]
+    )
+    def post(self, request: Request) -> Response:
+        """Spend the refresh token and return a new pair."""
+        return Response(asdict(tokens.renew(_valid(RefreshSerializer, request)["refresh"])))
+
+
+class TokenVerifyView(_TokenView):
+    """POST a token to learn whether it is live."""
+
+    @extend_schema(
+        operation_id="auth_token_verify", request=VerifySerializer, responses=EmptySerializer, auth=[]
+    )
+    def post(self, request: Request) -> Response:
+        """Answer an empty object when the token is live, 401 otherwise."""
+        tokens.verify(_valid(VerifySerializer, request)["token"])
+        return Response({})
+
+
+class TokenBlacklistView(_TokenView):
+    """POST a refresh token to end it."""
+
+    @extend_schema(
+        operation_id="auth_token_blacklist", request=RefreshSerializer, responses=EmptySerializer, auth=[]
+    )
+    def post(self, request: Request) -> Response:
+        """Spend the refresh token."""
+        tokens.revoke(_valid(RefreshSerializer, request)["refresh"])
+        return Response({})
+
+
+def _valid(kind: type[serializers.Serializer[Any]], request: Request) -> dict[str, Any]:
+    serializer = kind(data=request.data)
+    serializer.is_valid(raise_exception=True)
+    return dict(serializer.validated_data)
