@@ -302,6 +302,11 @@ def test_missed_between_reaches_back_to_a_rare_firing() -> None:
     )
 
 
+def test_missed_between_tells_the_repeated_hour_apart() -> None:
+    first = datetime(2026, 10, 25, 2, 30, tzinfo=ZoneInfo("Europe/Berlin"))
+    assert cron("0 * * * *").missed_between(first, first.replace(fold=1), 5) == (at("2026-10-25 01:00"),)
+
+
 def test_missed_between_is_empty_when_nothing_was_due() -> None:
     daily = cron("0 9 * * *")
     assert daily.missed_between(at("2026-01-01 09:00"), at("2026-01-02 08:59"), 5) == ()
