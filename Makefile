@@ -1,0 +1,64 @@
+# Everything a person or CI does here. `make help` lists it.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps
+
+.DEFAULT_GOAL := help
+.PHONY: help run test check format bench docs lock clean
+
+help: ## Show this list
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
+
+run: $(VENV)/.run-installed ## Start everything on 127.0.0.1:7878 (PORT=...); Ctrl-C stops it
+	@exec $(BIN)/python -m config.supervisor
+
+test: $(VENV)/.dev-installed ## Run the whole test suite (ARGS="tests/automate -k name" narrows it)
+	@exec $(BIN)/python -m pytest $(ARGS)
+
+check: $(VENV)/.dev-installed ## Check format, lint, types, imports, migrations and settings
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy .
+	$(BIN)/lint-imports
+	$(BIN)/python manage.py makemigrations --check --dry-run
+	$(BIN)/python manage.py check --fail-level WARNING
+
+format: $(VENV)/.dev-installed ## Format the code and fix what can be fixed
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: $(VENV)/.dev-installed ## Measure, beside raw SQL on the same server (ARGS="--help")
+	@exec $(BIN)/python -m benchmarks $(ARGS)
+
+docs: $(VENV)/.dev-installed ## Build the documentation into site/
+	$(BIN)/mkdocs build --strict
+
+lock: ## Pin what pyproject.toml asks for anew (needs uv)
+	uv pip compile --quiet --universal --no-header --no-annotate --no-emit-index-url --no-emit-find-links \
+	  --python-version 3.11 --upgrade --extra embedded --extra celery requirements/build.in pyproject.toml \
+	  --output-file requirements/run.lock
+	uv pip compile --quiet --universal --no-header --no-annotate --no-emit-index-url --no-emit-find-links \
+	  --python-version 3.11 --upgrade --extra dev --constraint requirements/run.lock \
+	  requirements/build.in pyproject.toml --output-file requirements/dev.lock
+
+clean: ## Remove the virtual environment and caches (the data in .data/ stay)
+	rm -rf $(VENV) build dist site .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Python 3.11 or newer is needed; $$($(PYTHON) --version 2>&1) was found. Try: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || \
+	  { rm -rf $(VENV); echo "Python's venv module is incomplete. On Debian and Ubuntu: apt-get install python3-venv"; exit 1; }
+
+$(VENV)/.run-installed: pyproject.toml requirements/run.lock | $(BIN)/python
+	@echo "Installing (first time only, about a minute)..."
+	@$(PIP) --requirement requirements/run.lock
+	@$(PIP) --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/.dev-installed: pyproject.toml requirements/dev.lock | $(BIN)/python
+	@echo "Installing what development needs (first time only, about two minutes)..."
+	@$(PIP) --requirement requirements/dev.lock
+	@$(PIP) --no-build-isolation --editable .
+	@touch $@ $(VENV)/.run-installed
