@@ -13,6 +13,7 @@ from pathlib import Path
 
 from benchmarks.processes import Child, Stalled
 
+_IMPORTING = "_find_and_load (<frozen importlib"
 _FRAME = re.compile(r"^(?P<function>.*) \((?P<file>[^()]*?)(:\d+)?\)$")
 
 
@@ -26,13 +27,19 @@ class HotSpot:
 
 
 def hot_spots(stacks: str) -> list[HotSpot]:
-    """Sum up py-spy's raw format (`frame;frame;... count` a line) by function, most own time first."""
+    """Sum up py-spy's raw format (`frame;frame;... count` a line) by function, most own time first.
+
+    Samples taken while a module was being imported are left out: they belong to the start, not to the work.
+    """
     alone: Counter[str] = Counter()
     anywhere: Counter[str] = Counter()
     samples = 0
     for line in stacks.splitlines():
         trace, _, count_text = line.rpartition(" ")
-        count, frames = int(count_text), [_function(frame) for frame in trace.split(";")]
+        frames = [_function(frame) for frame in trace.split(";") if not frame.startswith("process ")]
+        if _IMPORTING in trace or not frames:
+            continue
+        count = int(count_text)
         samples += count
         alone[frames[-1]] += count
         for frame in set(frames):

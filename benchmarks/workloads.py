@@ -111,7 +111,8 @@ def w2(plan: Plan) -> Sequence[Measure]:
             plan.server.drop(name)
             plan.say(f"w2 run {number + 1} raw: {ceiling[-1]:,.0f} items/s")
             enqueued.append(installed.client("enqueue", str(plan.items), timeout=plan.timeout))
-            drained.append(_drain(plan, installed))
+            last = number == plan.runs - 1
+            drained.append(_drain(plan, installed, plan.profiler if last else None))
             plan.say(f"w2 run {number + 1} ours: {drained[-1]:,.0f} items/s")
             plan.note_load()
     return [
@@ -243,7 +244,7 @@ def _pair(
     return stacks
 
 
-def _drain(plan: Plan, installed: ours.Installation) -> float:
+def _drain(plan: Plan, installed: ours.Installation, profiler: Profiler | None) -> float:
     with (
         installed.worker(plan.logs, kinds=[KIND]) as worker,
         psycopg.connect(installed.url, autocommit=True) as store,
@@ -254,6 +255,8 @@ def _drain(plan: Plan, installed: ours.Installation) -> float:
             assert row is not None
             return int(row[0])
 
+        if profiler is not None:
+            profiler.attach("w2", [worker])
         total = left()
         what = f"one worker drains {total} items"
         started = wait_until(
@@ -267,6 +270,8 @@ def _drain(plan: Plan, installed: ours.Installation) -> float:
         ended = wait_until(
             lambda: left() == 0, what=what, timeout=plan.timeout, children=[worker], poll=DRAIN_POLL_SECONDS
         )
+    if profiler is not None:
+        plan.say(profiler.report())
     return remaining / (ended - started)
 
 
