@@ -1,0 +1,258 @@
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+from django.db import IntegrityError, connection, transaction
+from django.db.models import F, ProtectedError
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from automate_core import audit
+from automate_core.context import tenant_scope, trace_scope
+from automate_core.ids import uuid7
+from automate_core.models import DEFAULT_TENANT_ID, AuditEntry, Tenant
+
+TENANT = DEFAULT_TENANT_ID
+
+
+def record(**given: Any) -> AuditEntry:
+    return audit.record(**{"actor": "user:1", "action": "workflow.updated", "target": "workflow:9", **given})
+
+
+@contextmanager
+def trigger_off() -> Iterator[None]:
+    """What a database owner could do to change the past."""
+    with connection.cursor() as cursor:
+        cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
+        cursor.execute("ALTER TABLE automate_core_auditentry DISABLE TRIGGER automate_audit_append_only")
+        yield
+        cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
+        cursor.execute("ALTER TABLE automate_core_auditentry ENABLE TRIGGER automate_audit_append_only")
+
+
+@pytest.fixture
+def acme(db: None) -> Tenant:
+    return Tenant.objects.create(id=uuid7(), slug="acme", name="Acme")
+
+
+@pytest.mark.django_db
+def test_record_chains_entries() -> None:
+    with trace_scope("trace-1"):
+        first = record(before=None, after={"enabled": True})
+    second = record(before={"enabled": True}, after={"enabled": False})
+    assert (first.number, first.previous_digest, first.trace_id) == (1, "0" * 64, "trace-1")
+    assert (second.number, second.previous_digest, second.trace_id) == (2, first.digest, "")
+    stored = AuditEntry.objects.get(number=2)
+    assert (stored.actor, stored.action, stored.target) == ("user:1", "workflow.updated", "workflow:9")
+    assert (stored.before, stored.after) == ({"enabled": True}, {"enabled": False})
+    assert audit.verify() == []
+    assert audit.heads() == [audit.Head(TENANT, 2, second.digest)]
+
+
+@pytest.mark.django_db
+def test_record_numbers_each_tenant_by_itself(acme: Tenant) -> None:
+    record()
+    with tenant_scope(acme.id):
+        assert record().number == 1
+    assert record().number == 2
+    assert audit.verify() == []
+
+
+@pytest.mark.django_db
+def test_record_redacts_what_it_keeps() -> None:
+    entry = record(before={"password": "hunter2-before"}, after={"nested": [{"api_key": "hunter2-after"}]})
+    entry.refresh_from_db()
+    assert entry.before == {"password": "***REDACTED***"}
+    assert entry.after == {"nested": [{"api_key": "***REDACTED***"}]}
+
+
+@pytest.mark.django_db
+def test_record_cuts_texts_to_their_columns() -> None:
+    entry = record(actor="a" * 300, action="b" * 300, target="c\x00\ud800" * 300)
+    assert [len(entry.actor), len(entry.action), len(entry.target)] == [200, 64, 200]
+    assert audit.verify() == []
+
+
+@pytest.mark.django_db(transaction=True)
+def test_record_is_part_of_the_callers_transaction() -> None:
+    record()
+    with transaction.atomic():
+        record()
+        transaction.set_rollback(True)
+    assert record().number == 2
+    assert audit.verify() == []
+
+
+@pytest.mark.django_db(transaction=True)
+def test_record_numbers_without_gaps_under_concurrency() -> None:
+    start = threading.Barrier(6)
+
+    def run() -> None:
+        start.wait()
+        for _ in range(10):
+            with transaction.atomic():
+                record()
+                record()
+        connection.close()
+
+    threads = [threading.Thread(target=run) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert list(AuditEntry.objects.order_by("number").values_list("number", flat=True)) == list(range(1, 121))
+    assert audit.verify() == []
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters(codec=None)),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@pytest.mark.django_db
+@given(value=JSON)
+@settings(max_examples=60, deadline=None)
+def test_record_verifies_whatever_it_describes(value: Any) -> None:
+    record(after=value)
+    assert audit.verify() == []
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    "value",
+    [1e22, 1e23, 1e-7, -0.0, 1.0, 10**40, math.nan, math.inf, "\x00", "\ud800", uuid7(), timedelta(1), {1: 2},
+     {"set": {1}}, (1, 2), b"bytes", {"a\x00": 1}],
+    ids=repr,
+)  # fmt: skip
+def test_record_verifies_values_that_jsonb_rewrites(value: Any) -> None:
+    record(before=value, after={"value": value})
+    assert audit.verify() == []
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        ("number", 7),
+        ("actor", "user:2"),
+        ("action", "workflow.deleted"),
+        ("target", "workflow:8"),
+        ("before", {"enabled": None}),
+        ("before", None),
+        ("after", {"enabled": 0}),
+        ("after", []),
+        ("trace_id", "other"),
+        ("created_at", F("created_at") + timedelta(microseconds=1)),
+        ("previous_digest", "1" * 64),
+        ("digest", "1" * 64),
+    ],
+)
+def test_verify_finds_a_change_in_any_column(column: str, value: Any) -> None:
+    for _ in range(5):
+        record(before={"enabled": True}, after={"enabled": False})
+    with trigger_off():
+        AuditEntry.objects.filter(number=3).update(**{column: value})
+    assert audit.verify()[0].number == 3
+    assert {found.tenant_id for found in audit.verify(TENANT)} == {TENANT}
+
+
+@pytest.mark.django_db
+def test_verify_covers_every_column() -> None:
+    columns = {field.attname for field in AuditEntry._meta.concrete_fields}
+    covered = {*audit._HASHED, "previous_digest", "digest"}
+    assert columns - covered == {"id"}
+
+
+@pytest.mark.django_db
+def test_verify_finds_an_entry_moved_to_another_tenant(acme: Tenant) -> None:
+    for _ in range(3):
+        record()
+    with trigger_off():
+        AuditEntry.objects.filter(number=2).update(tenant_id=acme.id)
+    assert [(found.tenant_id, found.number) for found in audit.verify(TENANT)] == [(TENANT, 2)]
+    assert [found.number for found in audit.verify(acme.id)] == [1, 2]
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(("gone", "first"), [(1, 1), (3, 3)])
+def test_verify_finds_a_missing_entry(gone: int, first: int) -> None:
+    for _ in range(5):
+        record()
+    with trigger_off():
+        AuditEntry.objects.filter(number=gone)._raw_delete("default")
+    assert [found.number for found in audit.verify()] == [first]
+
+
+@pytest.mark.django_db
+def test_verify_finds_a_rewritten_entry_at_its_successor() -> None:
+    for _ in range(4):
+        record()
+    forged = AuditEntry.objects.get(number=2)
+    forged.actor = "user:2"
+    forged.digest = audit.digest_of(forged)
+    with trigger_off():
+        AuditEntry.objects.filter(number=2).update(actor=forged.actor, digest=forged.digest)
+    assert audit.verify() == [audit.Break(TENANT, 3, "does not follow from the entry before it")]
+
+
+@pytest.mark.django_db
+def test_heads_show_what_verify_cannot_see() -> None:
+    for _ in range(3):
+        record()
+    kept = audit.heads()[0]
+    assert audit.holds(kept.tenant_id, kept.number, kept.digest)
+    with trigger_off():
+        AuditEntry.objects.filter(number=3)._raw_delete("default")
+    assert audit.verify() == []
+    assert not audit.holds(kept.tenant_id, kept.number, kept.digest)
+
+
+@pytest.mark.django_db
+def test_verify_reads_in_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(audit, "CHUNK", 2)
+    for _ in range(5):
+        record()
+    assert audit.verify() == []
+    with trigger_off():
+        AuditEntry.objects.filter(number=5).update(actor="user:2")
+    assert [found.number for found in audit.verify()] == [5]
+
+
+@pytest.mark.django_db
+def test_verify_of_an_unknown_tenant_finds_nothing() -> None:
+    assert audit.verify(UUID(int=5)) == []
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    "statement", ["UPDATE automate_core_auditentry SET actor = actor", "DELETE FROM automate_core_auditentry"]
+)
+def test_database_refuses_to_change_entries(statement: str) -> None:
+    record()
+    with (
+        pytest.raises(IntegrityError, match="append-only"),
+        transaction.atomic(),
+        connection.cursor() as cursor,
+    ):
+        cursor.execute(statement)
+    assert AuditEntry.objects.count() == 1
+
+
+@pytest.mark.django_db
+def test_tenant_with_entries_cannot_be_deleted(acme: Tenant) -> None:
+    globex = Tenant.objects.create(id=uuid7(), slug="globex", name="Globex")
+    with tenant_scope(acme.id):
+        record()
+    with pytest.raises(ProtectedError):
+        acme.delete()
+    globex.delete()
+    assert list(Tenant.objects.exclude(id=TENANT).values_list("slug", flat=True)) == ["acme"]
