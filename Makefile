@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps
+PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet --quiet --no-deps
 
 .DEFAULT_GOAL := help
 .PHONY: help run test check format bench docs lock clean

@@ -10,7 +10,8 @@ os.environ.setdefault("AUTOMATE_DB_POOL", "16")
 
 from django.core.asgi import get_asgi_application
 
+from automate_api.asgi import limit_body
 from automate_core.telemetry import configure
 
-application = get_asgi_application()
+application = limit_body(get_asgi_application())
 configure("automate-web")

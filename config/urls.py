@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from django.contrib import admin
-from django.urls import path
+from django.urls import include, path
 
 from automate_core.health import healthz, metrics, readyz
 
@@ -17,4 +17,5 @@ urlpatterns = [
     path("readyz", readyz),
     path("metrics", metrics),
     path("admin/", admin.site.urls),
+    path("api/", include("automate_api.v1.urls")),
 ]

@@ -16,3 +16,5 @@ DATABASES = {
 }
 DATABASES["default"]["TEST"] = {"NAME": f"test_automate_{os.getpid()}"}
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+# A test of limits sets its own; no other test may meet one.
+AUTOMATE_API = {"RATE_STANDARD": "1000000/minute", "RATE_STORAGE": "memory://"}
