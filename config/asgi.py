@@ -11,6 +11,7 @@ os.environ.setdefault("AUTOMATE_DB_POOL", "16")
 from django.core.asgi import get_asgi_application
 
 from automate_api.asgi import limit_body
+from automate_api.asgi import limit_body
 from automate_core.telemetry import configure
 
 application = limit_body(get_asgi_application())
