@@ -17,17 +17,8 @@ from benchmarks.database import Server
 from benchmarks.processes import Child, accepts, child, free_port, wait_until
 
 SECRET = "bench-secret"
-UVICORN = (
-    "--host",
-    "127.0.0.1",
-    "--loop",
-    "uvloop",
-    "--http",
-    "httptools",
-    "--no-access-log",
-    "--log-level",
-    "warning",
-)
+UVICORN = ("--host", "127.0.0.1", "--loop", "uvloop", "--http", "httptools", "--log-level", "warning")
+UVICORN += ("--no-access-log", "--no-proxy-headers", "--no-server-header")
 
 
 @dataclass(frozen=True, slots=True)
