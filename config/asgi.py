@@ -5,12 +5,9 @@ from __future__ import annotations
 import os
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings.local")
-# A server process answers many requests at once and keeps its connections; a command opens one.
-os.environ.setdefault("AUTOMATE_DB_POOL", "16")
 
 from django.core.asgi import get_asgi_application
 
-from automate_api.asgi import limit_body
 from automate_api.asgi import limit_body
 from automate_core.telemetry import configure
 

@@ -6,6 +6,7 @@ import fcntl
 import json
 import os
 import select
+import shutil
 import signal
 import socket
 import subprocess
@@ -72,6 +73,7 @@ class Plan:
             **os.environ,
             "DATABASE_URL": self.database_url or embedded.server_url(self.postgres_dir),
             "AUTOMATE_DATA_DIR": str(self.data_dir),
+            "PROMETHEUS_MULTIPROC_DIR": str(self.data_dir / "metrics"),
             "PYTHONUNBUFFERED": "1",
             "DJANGO_SETTINGS_MODULE": environment.text("DJANGO_SETTINGS_MODULE", "config.settings.local"),
         }
@@ -98,6 +100,8 @@ class Supervisor:
         """Start, watch, and stop everything; returns after a stop was asked for."""
         with lock_data_dir(self.plan.data_dir):
             check_port(self.plan.port)
+            # Counters of processes long gone; prometheus-client wants the directory empty at the start.
+            shutil.rmtree(self.plan.data_dir / "metrics", ignore_errors=True)
             try:
                 self._start()
                 self._watch()
@@ -221,8 +225,10 @@ def children_of(plan: Plan) -> list[Child]:
     web += ["--no-access-log", "--no-proxy-headers", "--no-server-header"]
     web += ["--timeout-graceful-shutdown", str(int(STOP_LIMIT_SECONDS) - 2)]
     worker = [sys.executable, "-m", "django", "automate_worker", "--processes", "1"]
+    # The web process answers many requests at once and keeps its connections.
+    pooled = {"AUTOMATE_DB_POOL": "16", **shared}
     return [
-        Child("web", web, shared),
+        Child("web", web, pooled),
         *(Child(f"worker-{number}", worker, shared) for number in range(1, plan.workers + 1)),
     ]
 
