@@ -1,0 +1,16 @@
+"""Templates: `{{ path.to.value | filter }}` inside any JSON value, over plain data, in a single pass."""
+
+from automate_core.templating.expressions import TemplateSyntaxError
+from automate_core.templating.filters import FilterError
+from automate_core.templating.lookups import UndefinedPath
+from automate_core.templating.template import Template, compile_template
+from automate_core.templating.text import TemplateError
+
+__all__ = [
+    "FilterError",
+    "Template",
+    "TemplateError",
+    "TemplateSyntaxError",
+    "UndefinedPath",
+    "compile_template",
+]
