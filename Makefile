@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+PACKAGES := automate automate_api automate_connectors automate_core config rag
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet --quiet --no-deps
 
 .DEFAULT_GOAL := help
@@ -55,10 +56,12 @@ $(VENV)/.run-installed: pyproject.toml requirements/run.lock | $(BIN)/python
 	@echo "Installing (first time only, about a minute)..."
 	@$(PIP) --requirement requirements/run.lock
 	@$(PIP) --no-build-isolation --editable .
+	@$(BIN)/python -m compileall -q $(PACKAGES)
 	@touch $@
 
 $(VENV)/.dev-installed: pyproject.toml requirements/dev.lock | $(BIN)/python
 	@echo "Installing what development needs (first time only, about two minutes)..."
 	@$(PIP) --requirement requirements/dev.lock
 	@$(PIP) --no-build-isolation --editable .
+	@$(BIN)/python -m compileall -q $(PACKAGES)
 	@touch $@ $(VENV)/.run-installed

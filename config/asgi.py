@@ -8,8 +8,11 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings.local")
 
 from django.core.asgi import get_asgi_application
 
-from automate_api.asgi import limit_body
-from automate_core.telemetry import configure
+_django = get_asgi_application()
 
-application = limit_body(get_asgi_application())
+# Only now are the apps loaded that these need.
+from automate_api.asgi import limit_body  # noqa: E402
+from automate_core.telemetry import configure  # noqa: E402
+
+application = limit_body(_django)
 configure("automate-web")
