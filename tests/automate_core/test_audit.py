@@ -5,6 +5,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from importlib import import_module
 from typing import Any
 from uuid import UUID
 
@@ -245,6 +246,20 @@ def test_database_refuses_to_change_entries(statement: str) -> None:
     ):
         cursor.execute(statement)
     assert AuditEntry.objects.count() == 1
+
+
+@pytest.mark.django_db
+def test_migration_can_be_undone_and_done_again() -> None:
+    migration = import_module("automate_core.migrations.0002_audit_append_only")
+    record()
+    with connection.cursor() as cursor:
+        cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
+        cursor.execute(migration.BACKWARD)
+        assert AuditEntry.objects.update(actor="user:2") == 1
+        cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
+        cursor.execute(migration.FORWARD)
+    with pytest.raises(IntegrityError, match="append-only"):
+        AuditEntry.objects.update(actor="user:3")
 
 
 @pytest.mark.django_db

@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+import io
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.db import connection
+
+from automate_core import audit
+from automate_core.context import tenant_scope
+from automate_core.ids import uuid7
+from automate_core.models import AuditEntry, Tenant
+
+pytestmark = pytest.mark.django_db
+
+
+def run(*arguments: str) -> tuple[str, str, int]:
+    out, err = io.StringIO(), io.StringIO()
+    try:
+        call_command("automate_audit", "verify", *arguments, stdout=out, stderr=err)
+    except CommandError as error:
+        return out.getvalue(), f"{err.getvalue()}{error}", error.returncode
+    return out.getvalue(), err.getvalue(), 0
+
+
+@pytest.fixture
+def acme() -> Tenant:
+    return Tenant.objects.create(id=uuid7(), slug="acme", name="Acme")
+
+
+@pytest.fixture
+def entries(acme: Tenant) -> list[AuditEntry]:
+    with tenant_scope(acme.id):
+        made = [audit.record(actor="user:1", action="a.b", target=f"t:{number}") for number in range(5)]
+    audit.record(actor="user:1", action="a.b", target="t")
+    with connection.cursor() as cursor:
+        cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
+        cursor.execute("ALTER TABLE automate_core_auditentry DISABLE TRIGGER automate_audit_append_only")
+    return made
+
+
+def test_verify_prints_the_end_of_each_chain(entries: list[AuditEntry]) -> None:
+    out, err, code = run()
+    assert (code, err, len(out.splitlines())) == (0, "", 2)
+    assert run("--tenant", "acme") == (f"acme: holds up to 5:{entries[-1].digest}\n", "", 0)
+
+
+def test_verify_names_the_first_broken_number(entries: list[AuditEntry]) -> None:
+    AuditEntry.all_tenants.filter(id__in=[entries[1].id, entries[3].id]).update(actor="user:2")
+    out, err, code = run()
+    assert (out, code) == ("", 1)
+    assert err.splitlines() == [
+        "acme: entry 2 was changed: its digest does not match its content",
+        "acme: entry 4 was changed: its digest does not match its content",
+        "The audit chain of tenant 'acme' is broken at entry 2",
+    ]
+    assert run("--tenant", "default")[2] == 0
+
+
+def test_verify_compares_a_head_noted_earlier(entries: list[AuditEntry]) -> None:
+    head = f"4:{entries[3].digest}"
+    assert run("--tenant", "acme", "--head", head)[2] == 0
+    AuditEntry.all_tenants.filter(id__in=[entries[3].id, entries[4].id])._raw_delete("default")
+    assert run("--tenant", "acme")[2] == 0
+    _, err, code = run("--tenant", "acme", "--head", head)
+    assert (code, "entry 4 is not there" in err) == (1, True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["--tenant", "nobody"], 1, "There is no tenant 'nobody'"),
+        (["--head", "1:00"], 2, "--head is the end of one tenant's chain; name it with --tenant"),
+        (["--tenant", "acme", "--head", "1:00"], 2, "--head expects number:digest"),
+    ],
+)
+def test_verify_refuses_wrong_usage(acme: Tenant, arguments: list[str], code: int, message: str) -> None:
+    _, err, returned = run(*arguments)
+    assert (returned, message in err) == (code, True)
