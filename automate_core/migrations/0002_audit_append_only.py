@@ -3,8 +3,7 @@
 TRUNCATE stays possible: it needs the table owner's right and is what test flushes use.
 """
 
-import django.db.models.deletion
-from django.db import migrations, models
+from django.db import migrations
 
 FORWARD = """
 CREATE FUNCTION automate_audit_refuse_change() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -27,16 +26,4 @@ DROP FUNCTION automate_audit_refuse_change();
 class Migration(migrations.Migration):
     dependencies = [("automate_core", "0001_initial")]
 
-    operations = [
-        migrations.AlterField(
-            model_name="auditentry",
-            name="tenant",
-            field=models.ForeignKey(
-                editable=False,
-                on_delete=django.db.models.deletion.PROTECT,
-                related_name="+",
-                to="automate_core.tenant",
-            ),
-        ),
-        migrations.RunSQL(FORWARD, BACKWARD),
-    ]
+    operations = [migrations.RunSQL(FORWARD, BACKWARD)]
