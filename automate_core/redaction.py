@@ -51,11 +51,6 @@ def redact_text(text: str, secrets: Iterable[str] = ()) -> str:
     return redactor(tuple(secrets)).text(text)
 
 
-def mask(value: Any, secrets: Iterable[str]) -> Any:
-    """Return `value` storable and without the known secret values; what sensitive keys hold stays."""
-    return _masker(tuple(secrets)).redact(value)
-
-
 def is_sensitive_key(key: str) -> bool:
     """Tell whether values under this key are hidden: its words say password, token, API key and the like."""
     return bool(_decision(key) & _SENSITIVE)
@@ -67,24 +62,18 @@ def redactor(secrets: tuple[str, ...]) -> Redactor:
     return Redactor(secrets)
 
 
-@lru_cache(maxsize=256)
-def _masker(secrets: tuple[str, ...]) -> Redactor:
-    return Redactor(secrets, by_key=False)
-
-
 class Redactor:
     """Redaction with one set of known secret values, compiled once."""
 
-    __slots__ = ("_by_key", "_known")
+    __slots__ = ("_known",)
 
-    def __init__(self, secrets: Iterable[str] = (), *, by_key: bool = True) -> None:
-        """Compile the search for `secrets`; without `by_key` nothing else is hidden."""
+    def __init__(self, secrets: Iterable[str] = ()) -> None:
+        """Compile the search for `secrets`."""
         forms = {form for secret in secrets for form in _forms(secret)}
         alternatives = "|".join(
             re.escape(form) for form in sorted(forms, key=lambda form: (-len(form), form))
         )
         self._known = re.compile(alternatives) if alternatives else None
-        self._by_key = by_key
 
     def redact(self, value: Any) -> Any:
         """Return `value` redacted and storable, or `value` itself when nothing had to change."""
@@ -94,7 +83,7 @@ class Redactor:
         """Return `text` redacted and storable, or `text` itself when nothing had to change."""
         if self._known is not None:
             text = self._known.sub(REDACTED, text)
-        if self._by_key and len(text) > SHORTEST_SECRET:
+        if len(text) > SHORTEST_SECRET:
             text = without_evident(text)
         if "\x00" in text or not text.isascii():
             text = _storable(text)
@@ -133,7 +122,7 @@ class Redactor:
                 decision = _decision(key)
             if decision & _UNFIT or (known is not None and known.search(key)):
                 check_keys = True
-            if decision & _SENSITIVE and self._by_key:
+            if decision & _SENSITIVE:
                 new = _hidden(item)
             else:
                 new = self.text(item) if type(item) is str else self._walk(item, depth, above)

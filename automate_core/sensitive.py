@@ -38,7 +38,7 @@ _JSON_TEXT = re.compile(
 )
 _PEM = re.compile(r"-----BEGIN ([A-Z ]*PRIVATE KEY)-----.*?(?:-----END \1-----|\Z)", re.DOTALL)
 _JWT = re.compile(r"\beyJ[A-Za-z0-9_-]{5,}\.eyJ[A-Za-z0-9_-]{5,}\.[A-Za-z0-9_-]*")
-_REFERENCE = re.compile(r"\$(?:secret|env|vault):[\w./-]{1,200}")
+_REFERENCE = re.compile(r"\$(?:secret|env|vault):[\w./#-]{1,200}")
 _JSON_HINTS = (
     "pass",
     "pwd",

@@ -100,7 +100,7 @@ def request(
 
     Raises:
         OutboundRefused: the URL, a redirect or a header is not allowed; nothing was sent there.
-        OutboundTimeout, OutboundFailed: no complete answer; `request_sent` says whether it may have arrived.
+        OutboundTimeout, OutboundFailed: no complete answer; `performed` is False when nothing had left.
         ResponseTooLarge: the body exceeds `max_bytes`.
         UnreadableResponse: the body's encoding is unknown or damaged.
     """
@@ -220,15 +220,15 @@ def _exchange(
         finally:
             answer.close()
     except (httpcore.ConnectTimeout, httpcore.PoolTimeout) as error:
-        raise OutboundTimeout(f"Connecting to {host!r} took too long", request_sent=False) from error
+        raise OutboundTimeout(f"Connecting to {host!r} took too long", performed=False) from error
     except httpcore.TimeoutException as error:
-        raise OutboundTimeout(f"{host!r} did not answer in time", request_sent=True) from error
+        raise OutboundTimeout(f"{host!r} did not answer in time", performed=None) from error
     except httpcore.ConnectError as error:
-        raise OutboundFailed(f"Connecting to {host!r} failed: {error}", request_sent=False) from error
+        raise OutboundFailed(f"Connecting to {host!r} failed: {error}", performed=False) from error
     except httpcore.LocalProtocolError as error:
         raise OutboundRefused(f"The request to {host!r} is malformed: {error}") from error
     except (httpcore.NetworkError, httpcore.ProtocolError) as error:
-        raise OutboundFailed(f"The exchange with {host!r} broke off", request_sent=True) from error
+        raise OutboundFailed(f"The exchange with {host!r} broke off", performed=None) from error
 
 
 def _joined(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:

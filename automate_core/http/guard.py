@@ -38,27 +38,17 @@ class OutboundRefused(PermanentError):
 class OutboundTimeout(TransientError):
     """The other side did not answer in time.
 
-    `request_sent` tells whether any of the request had left: if not, nothing can have happened over there.
+    `performed` is False when nothing of the request had left, None when nobody can know what it did.
     """
 
     code = ErrorCodes.TIMEOUT
-
-    @property
-    def request_sent(self) -> bool:
-        """Tell whether the other side may have received the request."""
-        return bool(self.extra.get("request_sent", True))
 
 
 class OutboundFailed(TransientError):
     """The connection could not be made, or broke.
 
-    `request_sent` tells whether any of the request had left: if not, nothing can have happened over there.
+    `performed` is False when nothing of the request had left, None when nobody can know what it did.
     """
-
-    @property
-    def request_sent(self) -> bool:
-        """Tell whether the other side may have received the request."""
-        return bool(self.extra.get("request_sent", True))
 
 
 class ResponseTooLarge(PermanentError):
@@ -152,9 +142,9 @@ def resolve(host: str, port: int, timeout: float) -> list[tuple[Any, ...]]:
             lookup = resolver().submit(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
             answers = lookup.result(timeout)
     except FutureTimeout as error:
-        raise OutboundTimeout(f"Looking up {host!r} took too long", request_sent=False) from error
+        raise OutboundTimeout(f"Looking up {host!r} took too long", performed=False) from error
     except (OSError, UnicodeError) as error:
-        raise OutboundFailed(f"The name {host!r} does not resolve; check it", request_sent=False) from error
+        raise OutboundFailed(f"The name {host!r} does not resolve; check it", performed=False) from error
     if not is_allowed(host, port):
         _require_public(host, answers)
     return list(answers)

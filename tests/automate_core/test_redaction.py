@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from automate_core.redaction import CYCLE, TOO_DEEP, Redactor, is_sensitive_key, mask, redact, redact_text
+from automate_core.redaction import CYCLE, TOO_DEEP, Redactor, is_sensitive_key, redact, redact_text
 
 HIDDEN = "***REDACTED***"
 SECRET = 'pä"ss/w+rd?\\x y&z~ü'
@@ -154,12 +154,6 @@ def test_redact_text_hides_secrets_that_show_themselves(text: str, expected: str
 )  # fmt: skip
 def test_redact_text_leaves_ordinary_text(text: str) -> None:
     assert redact_text(text) is text
-
-
-def test_mask_hides_known_secrets_but_not_sensitive_keys() -> None:
-    value = {"access_token": "fresh-token", "echo": "Bearer hunter22"}
-    assert mask(value, ["hunter22"]) == {"access_token": "fresh-token", "echo": f"Bearer {HIDDEN}"}
-    assert mask(value, []) is value
 
 
 @pytest.mark.parametrize(

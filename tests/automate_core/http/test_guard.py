@@ -128,7 +128,7 @@ def test_request_ignores_proxy_environment(
     with pytest.raises(OutboundFailed) as failed:
         request("GET", "http://outer.example/")
     assert connects == [("93.184.215.14", 80)]
-    assert failed.value.request_sent is False
+    assert failed.value.performed is False
 
 
 def test_request_tries_the_next_address_when_one_refuses(
@@ -145,5 +145,5 @@ def test_unresolvable_name_fails_as_not_sent(
 ) -> None:
     with pytest.raises(OutboundFailed) as failed:
         request("GET", "http://unknown.example/")
-    assert failed.value.request_sent is False
+    assert failed.value.performed is False
     assert connects == []
