@@ -5,12 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 from django.core.checks import CheckMessage, Error, Tags, register
+from django.core.exceptions import ImproperlyConfigured
 from django.db import connections
 
 from automate_core import conf
 from automate_core.errors import AutomateError
+from automate_core.secrets.cipher import InvalidSecretKeys, newest_key
 
 MINIMUM_POSTGRES = 14
+NEW_KEY = "import base64, os; print(base64.b64encode(os.urandom(32)).decode())"
 
 
 @register(Tags.compatibility)
@@ -26,6 +29,18 @@ def check_settings(**_: Any) -> list[CheckMessage]:
         if not isinstance(getattr(values, name), int | float) or getattr(values, name) <= 0
     ]
     return [Error(f"AUTOMATE[{name!r}] must be a positive number", id="automate.E002") for name in wrong]
+
+
+@register(Tags.security)
+def check_secret_keys(**_: Any) -> list[CheckMessage]:
+    """Refuse keys that could not encrypt a stored secret."""
+    try:
+        newest_key()
+    except InvalidSecretKeys as error:
+        return [Error(error.message, hint=f"Make one with: python -c '{NEW_KEY}'", id="automate.E004")]
+    except (conf.UnknownSetting, ImproperlyConfigured):
+        return []  # check_settings and Django itself say these
+    return []
 
 
 @register(Tags.database)

@@ -8,6 +8,7 @@ import pytest
 from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 
+from automate_core import checks
 from automate_core.context import tenant_scope
 from automate_core.ids import uuid7
 from automate_core.models import DEFAULT_TENANT_ID, AuditEntry, Secret, Tenant
@@ -352,3 +353,11 @@ def test_concurrent_stores_of_a_new_name_make_consecutive_versions() -> None:
         thread.join()
     assert sorted(versions) == [1, 2, 3, 4]
     assert resolve("$secret:API_KEY") == "same"
+
+
+def test_bad_keys_are_a_system_check_error(settings) -> None:
+    assert checks.check_secret_keys() == []
+    settings.AUTOMATE = {"SECRET_KEYS": ["short"]}
+    assert [error.id for error in checks.check_secret_keys()] == ["automate.E004"]
+    settings.AUTOMATE = {"UNKNOWN": 1}
+    assert checks.check_secret_keys() == []
