@@ -1,4 +1,4 @@
-"""The fixed set of filters: functions of a value and literal arguments, checked when templates are compiled."""
+"""The fixed set of filters: functions of a value and literal arguments, checked at compile time."""
 
 from __future__ import annotations
 
