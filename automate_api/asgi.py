@@ -17,10 +17,6 @@ Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Any, Receive, Send], Awaitable[None]]
 
 
-class _BodyOverLimit(Exception):
-    pass
-
-
 def limit_body(app: App) -> App:
     """Wrap an ASGI application: a request under /api/ whose body passes the limit is answered 413 at once.
 
@@ -34,18 +30,22 @@ def limit_body(app: App) -> App:
             return
         limit = conf.get().BODY_LIMIT_BYTES
         seen = 0
+        is_answered = False
 
         async def counted() -> Message:
             nonlocal seen
             message = await receive()
             seen += len(message.get("body", b""))
-            if seen > limit:
-                raise _BodyOverLimit
-            return message
+            # To the application it looks as if the client had gone: it closes what it holds and returns.
+            return message if seen <= limit else {"type": "http.disconnect"}
 
-        try:
-            await app(scope, counted, send)
-        except _BodyOverLimit:
+        async def noted(message: Message) -> None:
+            nonlocal is_answered
+            is_answered = True
+            await send(message)
+
+        await app(scope, counted, noted)
+        if seen > limit and not is_answered:
             await _refuse(scope, send, limit)
 
     return limited

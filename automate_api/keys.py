@@ -113,9 +113,11 @@ def needs_touch(key: ApiKey, *, now: datetime) -> bool:
 
 
 def touch(key: ApiKey, *, now: datetime) -> None:
-    """Note that the key was used; at most one write a minute, whoever else does the same."""
+    """Note that the key was used; at most one write a minute, and never a wait for someone who holds the row."""
     stale = Q(last_used_at=None) | Q(last_used_at__lte=now - _TOUCH_EVERY)
-    ApiKey.all_tenants.filter(stale, pk=key.pk).update(last_used_at=now)
+    with transaction.atomic():
+        free = ApiKey.all_tenants.select_for_update(skip_locked=True, no_key=True).filter(stale, pk=key.pk)
+        ApiKey.all_tenants.filter(pk__in=free.values("pk")).update(last_used_at=now)
 
 
 def _digest(plain: str) -> str:
