@@ -16,10 +16,11 @@ from pathlib import Path
 from benchmarks.database import NotDurable, Server
 from benchmarks.load import Refused
 from benchmarks.measures import Measure, Verdict
+from benchmarks.plan import Plan
 from benchmarks.processes import ROOT, Stalled
 from benchmarks.profiling import Profiler
 from benchmarks.table import render
-from benchmarks.workloads import WORKLOADS, Plan
+from benchmarks.workloads import WORKLOADS
 
 
 def arguments() -> argparse.ArgumentParser:

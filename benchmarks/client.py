@@ -1,6 +1,9 @@
-"""What the benchmarks must do inside Django, as a process of its own: run workflows by hand, fill the outbox.
+"""What the benchmarks must do inside Django, as a process of its own; prints JSON.
 
-`python -m benchmarks.client enqueue COUNT` or `python -m benchmarks.client run SLUG COUNT`; prints JSON.
+workflow JSON     create a workflow
+emit FIRST COUNT  emit orders as events
+enqueue COUNT     put no-op items into the outbox
+run SLUG COUNT    run a workflow by hand, one execution after the other
 """
 
 from __future__ import annotations
@@ -8,9 +11,34 @@ from __future__ import annotations
 import json
 import sys
 import time
+from typing import Any
 
 import django
 from django.db import connection, transaction
+
+from benchmarks import orders
+
+TRANSACTION_SIZE = 1000
+
+
+def workflow(document: str) -> str:
+    """Create a workflow from the arguments of `create_workflow` as JSON; return its id."""
+    from automate.workflows import create_workflow
+
+    return str(create_workflow(**json.loads(document), by="benchmarks").id)
+
+
+def emit(first: int, count: int) -> float:
+    """Emit orders in transactions of 1,000; return events a second."""
+    from automate.events import emit_event
+    from benchmarks.ours import SOURCE
+
+    start = time.perf_counter()
+    for begin in range(first, first + count, TRANSACTION_SIZE):
+        with transaction.atomic():
+            for number in range(begin, min(begin + TRANSACTION_SIZE, first + count)):
+                emit_event(orders.EVENT_TYPE, orders.data(number, time.time()), source=SOURCE)
+    return count / (time.perf_counter() - start)
 
 
 def enqueue(count: int) -> float:
@@ -19,9 +47,9 @@ def enqueue(count: int) -> float:
     from benchmarks.effects_app import KIND
 
     start = time.perf_counter()
-    for first in range(0, count, 1000):
+    for first in range(0, count, TRANSACTION_SIZE):
         with transaction.atomic():
-            for number in range(first, min(first + 1000, count)):
+            for number in range(first, min(first + TRANSACTION_SIZE, count)):
                 promise(kind=KIND, payload={"i": number})
     rate = count / (time.perf_counter() - start)
     with connection.cursor() as cursor:
@@ -68,10 +96,16 @@ def main() -> None:
     """Run the command named by the arguments."""
     django.setup()
     command, *words = sys.argv[1:]
-    if command == "enqueue":
-        print(json.dumps(enqueue(int(words[0]))))
+    found: Any
+    if command == "workflow":
+        found = workflow(words[0])
+    elif command == "emit":
+        found = emit(int(words[0]), int(words[1]))
+    elif command == "enqueue":
+        found = enqueue(int(words[0]))
     else:
-        print(json.dumps(run(words[0], int(words[1]))))
+        found = run(words[0], int(words[1]))
+    print(json.dumps(found))
 
 
 if __name__ == "__main__":

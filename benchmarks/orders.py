@@ -6,20 +6,26 @@ import hashlib
 import hmac
 import json
 import time
+from typing import Any
 
+EVENT_TYPE = "order.created"
 SIGNATURE_HEADER = "X-Webhook-Signature"
 
 
-def body(number: int, at: float) -> bytes:
-    """Return the JSON of an order; `at` (epoch seconds) tells it from the same order of another run."""
-    data = {
+def data(number: int, at: float) -> dict[str, Any]:
+    """Return order `number`."""
+    return {
         "order_id": f"ORD-{number}",
         "amount": 90 + number % 20,
         "customer_name": "John Doe",
         "i": number,
         "t": at,
     }
-    return json.dumps({"event_type": "order.created", "data": data}).encode()
+
+
+def body(number: int, at: float) -> bytes:
+    """Return the JSON of an order; `at` (epoch seconds) tells it from the same order of another run."""
+    return json.dumps({"event_type": EVENT_TYPE, "data": data(number, at)}).encode()
 
 
 def signature(content: bytes, secret: str) -> str:

@@ -7,15 +7,14 @@ import json
 import os
 import secrets
 import sys
-import urllib.error
-import urllib.request
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks import orders
 from benchmarks.database import Server
 from benchmarks.graphs import Graph
-from benchmarks.processes import Child, Stalled, accepts, child, free_port, run, wait_until
+from benchmarks.processes import Child, accepts, child, free_port, run, wait_until
 from benchmarks.stacks import SECRET, UVICORN, Queries, Stack
 
 LOCAL = "config.settings.local"
@@ -55,29 +54,13 @@ class Installation:
         printed = run([sys.executable, "-m", "benchmarks.client", *words], env=self.env, timeout=timeout)
         return json.loads(printed.splitlines()[-1])
 
-    def add_workflow(self, *, port: int, name: str, graph: Graph, event_type: str | None) -> None:
-        """Create an enabled workflow over the REST API; it starts on webhooks of `event_type`, or by hand."""
-        key = self.manage("automate_apikey", "create", "--name", f"{name}-{secrets.token_hex(3)}").split()[-1]
-        trigger: dict[str, Any] = {"trigger_type": "manual"}
+    def add_workflow(self, *, name: str, graph: Graph, event_type: str | None = None) -> None:
+        """Create an enabled workflow; it starts on events of `event_type` from our source, or by hand."""
+        document: dict[str, Any] = {"name": name, "slug": name, "graph": graph, "trigger_type": "manual"}
         if event_type is not None:
-            trigger = {
-                "trigger_type": "webhook",
-                "trigger_config": {"event_type": event_type, "source": SOURCE},
-            }
-        self._post(port, key, {"name": name, "slug": name, "enabled": True, "graph": graph, **trigger})
-
-    def _post(self, port: int, key: str, document: dict[str, Any]) -> None:
-        request = urllib.request.Request(
-            f"http://127.0.0.1:{port}/api/automate/workflows/",
-            data=json.dumps(document).encode(),
-            headers={"Content-Type": "application/json", "X-API-Key": key},
-        )
-        try:
-            urllib.request.urlopen(request, timeout=30).close()
-        except urllib.error.HTTPError as error:
-            raise Stalled(
-                f"Creating the workflow was answered {error.code}: {error.read()[:2000]!r}"
-            ) from error
+            trigger = {"event_type": event_type, "source": SOURCE}
+            document |= {"trigger_type": "webhook", "trigger_config": trigger}
+        self.client("workflow", json.dumps(document), timeout=60)
 
     def web(self, port: int, logs: Path) -> contextlib.AbstractContextManager[Child]:
         """The web process, as the supervisor starts it."""
@@ -125,7 +108,7 @@ def our_stack(
         ours.manage(
             "automate_webhook", "create", "--source", SOURCE, "--preset", "generic", "--secret", SECRET
         )
-        ours.add_workflow(port=port, name="orders", graph=graph, event_type="order.created")
+        ours.add_workflow(name="orders", graph=graph, event_type=orders.EVENT_TYPE)
         if worker:
             children.append(until_end.enter_context(ours.worker(logs)))
         stack = OurStack(ours, port=port, children=children)
