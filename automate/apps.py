@@ -1,4 +1,4 @@
-"""The engine's app: registers steps, outbox handlers, duties and model triggers."""
+"""The engine's app: registers steps, the outbox handler, duties and model triggers."""
 
 from __future__ import annotations
 
@@ -11,3 +11,18 @@ class AutomateConfig(AppConfig):
     name = "automate"
     verbose_name = "Automate"
     default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        """Register what the engine brings."""
+        from automate import model_triggers
+        from automate.outbox_handlers import EngineHandler
+        from automate.runtime.builtin import register_builtin_steps
+        from automate.schedules.firing import fire_due
+        from automate_core.outbox.duties import Duty, duty_registry
+        from automate_core.outbox.handlers import handler_registry, register_handler
+
+        register_builtin_steps()
+        if "event" not in handler_registry:
+            register_handler(EngineHandler)
+            duty_registry.register("schedules", Duty("schedules", 1.0, fire_due))
+        model_triggers.connect()

@@ -120,6 +120,11 @@ class TransientError(AutomateError):
     code = ErrorCodes.TRANSIENT
 
     @property
+    def performed(self) -> bool | None:
+        """Whether the call took effect: False certainly not, True it was answered, None nobody knows."""
+        return self.extra.get("performed")
+
+    @property
     def retry_after_seconds(self) -> float | None:
         """The wait the other side asked for, in seconds, when it asked."""
         return self.extra.get("retry_after_seconds")

@@ -25,3 +25,11 @@ def execute(
     with connection.wrap_database_errors, psycopg.Cursor(connection.connection) as cursor:
         cursor.execute(statement, params)  # type: ignore[arg-type]
         return cursor.fetchall() if cursor.description else []
+
+
+def connect_params(*, using: str = "default") -> dict[str, Any]:
+    """Return what psycopg needs for a connection of its own to the same database."""
+    params: dict[str, Any] = dict(connections[using].get_connection_params())
+    for ours in ("cursor_factory", "context", "pool"):
+        params.pop(ours, None)
+    return params

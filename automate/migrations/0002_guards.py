@@ -31,10 +31,13 @@ def _drop(child: str, column: str, parent: str) -> str:
 
 NOTICE = """
 CREATE FUNCTION automate_routing_changed() RETURNS trigger LANGUAGE plpgsql AS $$
-DECLARE changed uuid := CASE WHEN TG_OP = 'DELETE' THEN OLD.tenant_id ELSE NEW.tenant_id END;
+DECLARE
+  changed uuid := CASE WHEN TG_OP = 'DELETE' THEN OLD.tenant_id ELSE NEW.tenant_id END;
+  -- microseconds, so that a number never comes back, not even after a restore
+  stamp bigint := (extract(epoch FROM clock_timestamp()) * 1000000)::bigint;
 BEGIN
-  INSERT INTO automate_routingrevision (tenant_id, revision) VALUES (changed, 1)
-  ON CONFLICT (tenant_id) DO UPDATE SET revision = automate_routingrevision.revision + 1;
+  INSERT INTO automate_routingrevision (tenant_id, revision) VALUES (changed, stamp)
+  ON CONFLICT (tenant_id) DO UPDATE SET revision = greatest(stamp, automate_routingrevision.revision + 1);
   RETURN NULL;
 END $$;
 CREATE TRIGGER automate_trigger_changed

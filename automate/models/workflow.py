@@ -98,7 +98,7 @@ class Trigger(TenantOwned):
 
 
 class RoutingRevision(models.Model):
-    """A number per tenant that database triggers raise whenever its automations or triggers change.
+    """A number per tenant that database triggers change whenever its automations or triggers change.
 
     Dispatch reads it with the events, and reloads its routing table when the number differs.
     """

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 
 import psycopg
-from django.db import DatabaseError, connections
+from django.db import DatabaseError
 
 from automate_core import sql
 
@@ -83,9 +83,7 @@ class Listener(threading.Thread):
         self._stopping.set()
 
     def _listen(self) -> None:
-        params = connections["default"].get_connection_params()
-        wanted = {k: v for k, v in params.items() if k not in ("cursor_factory", "context", "prepare_threshold")}
-        with psycopg.connect(**wanted, autocommit=True) as connection:
+        with psycopg.connect(**sql.connect_params(), autocommit=True) as connection:
             connection.execute(f"LISTEN {CHANNEL}")
             while not self._stopping.is_set():
                 for _ in connection.notifies(timeout=1.0, stop_after=1):

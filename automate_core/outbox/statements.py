@@ -17,7 +17,7 @@ _READY = """o.status = 'PENDING' AND NOT o.suspect
             SELECT 1 FROM automate_core_outboxitem earlier
             WHERE earlier.tenant_id = o.tenant_id AND earlier.key = o.key AND earlier.id < o.id))"""
 
-_TAKE = """status = 'CLAIMED', attempts = o.attempts + 1, lease_owner = %(worker)s, lease_epoch = o.lease_epoch + 1,
+TAKE = """status = 'CLAIMED', attempts = o.attempts + 1, lease_owner = %(worker)s, lease_epoch = o.lease_epoch + 1,
     lease_renewed_at = clock.now, lease_expires_at = clock.now + make_interval(secs => %(lease)s)"""
 
 _CLOCK = """quick AS MATERIALIZED (SELECT set_config('synchronous_commit', 'off', true)),
@@ -58,7 +58,7 @@ pick AS MATERIALIZED (
     ORDER BY o.available_at, o.id LIMIT %(share)s FOR UPDATE OF o SKIP LOCKED) head
   ORDER BY lane.priority DESC, lane.turn, head.available_at, head.id LIMIT %(limit)s
 )
-UPDATE {TABLE} o SET {_TAKE}
+UPDATE {TABLE} o SET {TAKE}
 FROM pick, clock WHERE o.id = pick.id
 RETURNING {COLUMNS}, o.priority, o.available_at, clock.now
 """
@@ -71,7 +71,7 @@ pick AS MATERIALIZED (
     AND (%(kinds)s::text[] IS NULL OR o.kind = ANY(%(kinds)s::text[]))
   ORDER BY o.available_at, o.id LIMIT 1 FOR UPDATE OF o SKIP LOCKED
 )
-UPDATE {TABLE} o SET {_TAKE}
+UPDATE {TABLE} o SET {TAKE}
 FROM pick, clock WHERE o.id = pick.id
 RETURNING {COLUMNS}, o.priority, o.available_at, clock.now
 """

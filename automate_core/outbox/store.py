@@ -122,6 +122,7 @@ class SkipLockedClaimOutboxStore(OutboxStore):
         self._kinds = list(kinds) if kinds is not None else None
         self._lanes = Lanes()
         self._held: dict[int, _Held] = {}
+        self._ahead: float | None = None
 
     @property
     def suspects_waiting(self) -> bool:
@@ -147,6 +148,13 @@ class SkipLockedClaimOutboxStore(OutboxStore):
         if not claimed:
             self._lanes.suspects_waiting = False
         return claimed
+
+    def now(self) -> float:
+        """Return the database's time in seconds since the epoch, kept from the last claim by the monotonic clock."""
+        if self._ahead is None:
+            self._read_clock(sql.execute("SELECT clock_timestamp()", using=self.using)[0][0])
+        assert self._ahead is not None
+        return time.monotonic() + self._ahead
 
     def mark_success(self, item_id: int, worker: str) -> None:
         """Settle an item as delivered."""
@@ -241,7 +249,12 @@ class SkipLockedClaimOutboxStore(OutboxStore):
         self._lanes.claimed(lanes, rows)
         return self._keep(rows)
 
+    def _read_clock(self, moment: datetime) -> None:
+        self._ahead = moment.timestamp() - time.monotonic()
+
     def _keep(self, rows: list[sql.Row]) -> list[ClaimedItem]:
+        if rows:
+            self._read_clock(rows[0][12])
         rows.sort(key=lambda row: (-row[10], row[11], row[0]))
         items = [ClaimedItem.of_row(row) for row in rows]
         for item in items:

@@ -1,0 +1,298 @@
+"""Group commit of what happened to executions: one statement for a whole batch, fenced row by row.
+
+A change names the outbox item whose lease allows it. The statement takes (or keeps) each item only where owner and
+epoch still match, and writes only the rows of items it got, so one lost lease never spoils its neighbours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from automate_core import sql
+from automate_core.outbox.store import ClaimedItem
+from automate_core.outbox.statements import TABLE as OUTBOX
+
+
+@dataclass(slots=True)
+class ExecutionRow:
+    """An execution as it will stand; times are seconds since the epoch, JSON is text, ids are strings."""
+
+    id: str
+    tenant_id: str
+    automation_id: str
+    version_id: str
+    event_id: str | None
+    trigger_id: str | None
+    status: str
+    context: str
+    trace_id: str
+    cause_execution_id: str | None
+    depth: int
+    priority: int
+    seq: int = 0
+    error_code: str = ""
+    error_summary: str = ""
+    started_at: float | None = None
+    finished_at: float | None = None
+
+
+@dataclass(slots=True)
+class StepRow:
+    """One attempt of a step as it will stand."""
+
+    id: str
+    execution_id: str
+    tenant_id: str
+    path: str
+    node_key: str
+    node_type: str
+    attempt: int
+    status: str
+    effect: str
+    route: str
+    input_data: str | None
+    output_data: str | None
+    variables: str | None
+    error_code: str
+    error_message: str
+    seq: int
+    wake_at: float | None
+    started_at: float | None
+    finished_at: float | None
+
+
+@dataclass(slots=True)
+class FollowUp:
+    """An outbox item that carries an execution on: leased to the writer at once, or available at a time."""
+
+    execution_id: str
+    tenant_id: str
+    priority: int
+    trace_id: str
+    available_at: float | None
+    max_attempts: int
+
+
+@dataclass(slots=True)
+class Change:
+    """What happened under one item's lease; `settles` means the item is delivered by it."""
+
+    item: ClaimedItem
+    settles: bool
+    made: list[ExecutionRow] = field(default_factory=list)
+    changed: list[ExecutionRow] = field(default_factory=list)
+    steps: list[StepRow] = field(default_factory=list)
+    follow_ups: list[FollowUp] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """The items whose lease still held, and the leased follow-ups by execution: (item id, epoch)."""
+
+    held: frozenset[int]
+    leased: dict[str, int]
+
+
+_MINE = "o.id = fence.id AND o.lease_owner = %(worker)s AND o.lease_epoch = fence.epoch AND o.status = 'CLAIMED'"
+
+_FENCE = f"""
+WITH fence AS MATERIALIZED (
+  SELECT * FROM unnest(%(ids)s::bigint[], %(epochs)s::bigint[], %(settles)s::bool[]) AS f(id, epoch, settles)),
+gone AS (DELETE FROM {OUTBOX} o USING fence WHERE fence.settles AND {_MINE} RETURNING o.id),
+kept AS (SELECT o.id FROM {OUTBOX} o JOIN fence ON NOT fence.settles AND {_MINE} FOR UPDATE OF o),
+held AS MATERIALIZED (SELECT id FROM gone UNION ALL SELECT id FROM kept)"""
+
+_MADE = """,
+made AS (
+  INSERT INTO automate_execution (id, tenant_id, automation_id, version_id, event_id, trigger_id, status, context,
+    trace_id, cause_execution_id, depth, priority, seq, error_code, error_summary, started_at, finished_at)
+  SELECT e.id, e.tenant, e.automation, e.version, e.event, e.trigger, e.status, e.context, e.trace, e.cause, e.depth,
+    e.priority, e.seq, e.error_code, e.error_summary, to_timestamp(e.started), to_timestamp(e.finished)
+  FROM unnest(%(m_item)s::bigint[], %(m_id)s::uuid[], %(m_tenant)s::uuid[], %(m_automation)s::uuid[],
+    %(m_version)s::uuid[], %(m_event)s::uuid[], %(m_trigger)s::uuid[], %(m_status)s::text[], %(m_context)s::jsonb[],
+    %(m_trace)s::text[], %(m_cause)s::uuid[], %(m_depth)s::int2[], %(m_priority)s::int2[], %(m_seq)s::int4[],
+    %(m_error_code)s::text[], %(m_error_summary)s::text[], %(m_started)s::float8[], %(m_finished)s::float8[])
+    AS e(item, id, tenant, automation, version, event, trigger, status, context, trace, cause, depth, priority, seq,
+      error_code, error_summary, started, finished)
+  JOIN held ON held.id = e.item
+  ON CONFLICT (event_id, trigger_id)
+    WHERE replay_of_id IS NULL AND event_id IS NOT NULL AND trigger_id IS NOT NULL DO NOTHING
+  RETURNING id)"""
+
+_CHANGED = """,
+changed AS (
+  UPDATE automate_execution x SET status = e.status, version_id = e.version, seq = e.seq, error_code = e.error_code,
+    error_summary = e.error_summary, started_at = coalesce(x.started_at, to_timestamp(e.started)),
+    finished_at = to_timestamp(e.finished)
+  FROM unnest(%(c_item)s::bigint[], %(c_id)s::uuid[], %(c_status)s::text[], %(c_version)s::uuid[], %(c_seq)s::int4[],
+    %(c_error_code)s::text[], %(c_error_summary)s::text[], %(c_started)s::float8[], %(c_finished)s::float8[])
+    AS e(item, id, status, version, seq, error_code, error_summary, started, finished)
+  JOIN held ON held.id = e.item
+  WHERE x.id = e.id AND x.finished_at IS NULL
+  RETURNING x.id)"""
+
+_STEPS = """,
+stepped AS (
+  INSERT INTO automate_steprun (id, tenant_id, execution_id, path, node_key, node_type, attempt, status, effect, route,
+    input_data, output_data, variables, error_code, error_message, seq, wake_at, started_at, finished_at)
+  SELECT s.id, s.tenant, s.execution, s.path, s.node_key, s.node_type, s.attempt, s.status, s.effect, s.route,
+    s.input, s.output, s.variables, s.error_code, s.error_message, s.seq, to_timestamp(s.wake),
+    to_timestamp(s.started), to_timestamp(s.finished)
+  FROM unnest(%(s_item)s::bigint[], %(s_id)s::uuid[], %(s_tenant)s::uuid[], %(s_execution)s::uuid[],
+    %(s_path)s::text[], %(s_node_key)s::text[], %(s_node_type)s::text[], %(s_attempt)s::int2[], %(s_status)s::text[],
+    %(s_effect)s::text[], %(s_route)s::text[], %(s_input)s::jsonb[], %(s_output)s::jsonb[], %(s_variables)s::jsonb[],
+    %(s_error_code)s::text[], %(s_error_message)s::text[], %(s_seq)s::int4[], %(s_wake)s::float8[],
+    %(s_started)s::float8[], %(s_finished)s::float8[], %(s_new)s::bool[])
+    AS s(item, id, tenant, execution, path, node_key, node_type, attempt, status, effect, route, input, output,
+      variables, error_code, error_message, seq, wake, started, finished, is_new)
+  JOIN held ON held.id = s.item
+  WHERE {allowed}
+  ON CONFLICT (execution_id, path, attempt) DO UPDATE SET status = excluded.status, route = excluded.route,
+    output_data = excluded.output_data, variables = excluded.variables, error_code = excluded.error_code,
+    error_message = excluded.error_message, seq = excluded.seq, wake_at = excluded.wake_at,
+    finished_at = excluded.finished_at
+  RETURNING id)"""
+
+_QUEUED = f""",
+queued AS (
+  INSERT INTO {OUTBOX} (tenant_id, kind, priority, payload, trace_id, max_attempts, available_at, status, attempts,
+    lease_owner, lease_epoch, lease_renewed_at, lease_expires_at)
+  SELECT q.tenant, 'execution', q.priority, jsonb_build_object('execution_id', q.execution), q.trace, q.max_attempts,
+    coalesce(to_timestamp(q.at), clock_timestamp()),
+    CASE WHEN q.at IS NULL THEN 'CLAIMED' ELSE 'PENDING' END, CASE WHEN q.at IS NULL THEN 1 ELSE 0 END,
+    CASE WHEN q.at IS NULL THEN %(worker)s ELSE '' END, CASE WHEN q.at IS NULL THEN 1 ELSE 0 END,
+    CASE WHEN q.at IS NULL THEN clock_timestamp() END,
+    CASE WHEN q.at IS NULL THEN clock_timestamp() + make_interval(secs => %(lease)s) END
+  FROM unnest(%(q_item)s::bigint[], %(q_execution)s::uuid[], %(q_tenant)s::uuid[], %(q_priority)s::int2[],
+    %(q_trace)s::text[], %(q_at)s::float8[], %(q_max_attempts)s::int2[], %(q_new)s::bool[])
+    AS q(item, execution, tenant, priority, trace, at, max_attempts, is_new)
+  JOIN held ON held.id = q.item
+  WHERE {{allowed}}
+  RETURNING id, payload ->> 'execution_id' AS execution, status)"""
+
+
+def record(changes: Sequence[Change], *, worker: str, lease_seconds: float) -> Recorded:
+    """Write what happened, in one statement and (outside a transaction) one commit.
+
+    Args:
+        changes: at most one for each outbox item.
+        worker: owner of the leases.
+        lease_seconds: lease of follow-ups that stay with this worker.
+
+    Returns:
+        Which items' leases held. Nothing was written for the others.
+    """
+    params: dict[str, Any] = {
+        "worker": worker,
+        "lease": lease_seconds,
+        "ids": [change.item.id for change in changes],
+        "epochs": [change.item.epoch for change in changes],
+        "settles": [change.settles for change in changes],
+    }
+    made = [(change.item.id, row) for change in changes for row in change.made]
+    changed = [(change.item.id, row) for change in changes for row in change.changed]
+    steps = [(change.item.id, row) for change in changes for row in change.steps]
+    queued = [(change.item.id, row) for change in changes for row in change.follow_ups]
+    new = {row.id for _, row in made}
+    statement = _FENCE
+    if made:
+        statement += _MADE
+        _made_params(params, made)
+    if changed:
+        statement += _CHANGED
+        _changed_params(params, changed)
+    if steps:
+        allowed = "NOT s.is_new OR s.execution IN (SELECT id FROM made)" if made else "NOT s.is_new"
+        statement += _STEPS.format(allowed=allowed)
+        _step_params(params, steps, new)
+    if queued:
+        statement += _QUEUED.format(
+            allowed="NOT q.is_new OR q.execution IN (SELECT id FROM made)" if made else "NOT q.is_new"
+        )
+        _queued_params(params, queued, new)
+    statement += "\nSELECT id, NULL::text AS execution FROM held"
+    if queued:
+        statement += "\nUNION ALL SELECT id, execution FROM queued WHERE status = 'CLAIMED'"
+    rows = sql.execute(statement, params)
+    return Recorded(
+        held=frozenset(row[0] for row in rows if row[1] is None),
+        leased={row[1]: row[0] for row in rows if row[1] is not None},
+    )
+
+
+def _columns(params: dict[str, Any], prefix: str, names: Iterable[str], rows: Sequence[tuple[Any, ...]]) -> None:
+    for name, column in zip(names, zip(*rows, strict=True), strict=True):
+        params[prefix + name] = list(column)
+
+
+def _made_params(params: dict[str, Any], rows: list[tuple[int, ExecutionRow]]) -> None:
+    names = (
+        "item id tenant automation version event trigger status context trace cause depth priority seq"
+        " error_code error_summary started finished"
+    )
+    _columns(
+        params,
+        "m_",
+        names.split(),
+        [
+            (
+                item, row.id, row.tenant_id, row.automation_id, row.version_id, row.event_id, row.trigger_id,
+                row.status, row.context, row.trace_id, row.cause_execution_id, row.depth, row.priority, row.seq,
+                row.error_code, row.error_summary, row.started_at, row.finished_at,
+            )
+            for item, row in rows
+        ],
+    )  # fmt: skip
+
+
+def _changed_params(params: dict[str, Any], rows: list[tuple[int, ExecutionRow]]) -> None:
+    names = "item id status version seq error_code error_summary started finished"
+    _columns(
+        params,
+        "c_",
+        names.split(),
+        [
+            (
+                item, row.id, row.status, row.version_id, row.seq, row.error_code, row.error_summary,
+                row.started_at, row.finished_at,
+            )
+            for item, row in rows
+        ],
+    )  # fmt: skip
+
+
+def _step_params(params: dict[str, Any], rows: list[tuple[int, StepRow]], new: set[str]) -> None:
+    names = (
+        "item id tenant execution path node_key node_type attempt status effect route input output variables"
+        " error_code error_message seq wake started finished new"
+    )
+    _columns(
+        params,
+        "s_",
+        names.split(),
+        [
+            (
+                item, row.id, row.tenant_id, row.execution_id, row.path, row.node_key, row.node_type, row.attempt,
+                row.status, row.effect, row.route, row.input_data, row.output_data, row.variables, row.error_code,
+                row.error_message, row.seq, row.wake_at, row.started_at, row.finished_at, row.execution_id in new,
+            )
+            for item, row in rows
+        ],
+    )  # fmt: skip
+
+
+def _queued_params(params: dict[str, Any], rows: list[tuple[int, FollowUp]], new: set[str]) -> None:
+    _columns(
+        params,
+        "q_",
+        "item execution tenant priority trace at max_attempts new".split(),
+        [
+            (
+                item, row.execution_id, row.tenant_id, row.priority, row.trace_id, row.available_at,
+                row.max_attempts, row.execution_id in new,
+            )
+            for item, row in rows
+        ],
+    )  # fmt: skip

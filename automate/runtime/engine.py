@@ -1,0 +1,285 @@
+"""The engine: one reactor a worker, moving every execution it holds forward and committing their progress together.
+
+Each turn: take what calls returned, advance runs through their pure steps, choose which calls may start, write all
+of it in one fenced statement, and only then start those calls. Whatever happens during a commit rides in the next.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Sequence
+from typing import ClassVar
+
+from django.db import DatabaseError, InterfaceError, OperationalError
+
+from automate.executions import verbs
+from automate.executions.record import Change, FollowUp, Recorded, record
+from automate.realtime import broadcast
+from automate.runtime import resume
+from automate.runtime.effects import Effects
+from automate.runtime.retry import RetryPolicy
+from automate.runtime.run import Call, Run
+from automate_core import conf
+from automate_core.errors import TransientError
+from automate_core.outbox.handlers import DeadItem, OutboxHandler, Port
+from automate_core.outbox.store import ClaimedItem, LeaseLost
+from automate_core.steps import StepResult, Wait
+
+logger = logging.getLogger(__name__)
+
+TIMEOUT_GRACE_SECONDS = 2.0
+
+
+class StepTimeout(TransientError):
+    """The call did not return within its time."""
+
+    code = "TIMEOUT"
+
+
+class Engine(OutboxHandler):
+    """Runs executions: claimed ones, and those `begin` brings from dispatch."""
+
+    kinds: ClassVar[tuple[str, ...]] = ("execution",)
+
+    def __init__(self, port: Port) -> None:
+        super().__init__(port)
+        settings = conf.get()
+        self.policy = RetryPolicy(
+            settings.STEP_ATTEMPTS, settings.RETRY_INITIAL_SECONDS, settings.RETRY_MAX_SECONDS
+        )
+        self._max_claims = settings.MAX_CLAIMS
+        self._runs: dict[int, Run] = {}
+        self._active: dict[int, Run] = {}
+        self._births: dict[int, tuple[ClaimedItem, list[Run]]] = {}
+        self._starting: list[Call] = []
+        self._deadlines: dict[Call, float] = {}
+        self._effects = Effects(
+            settings.EFFECT_SLOTS, deliver=self._returned, commit=self._commit_database_step, allowed=self._allowed
+        )
+
+    def handle(self, items: Sequence[ClaimedItem]) -> None:
+        """Resume claimed executions; the next turn moves them."""
+        by_id = {item.id: item for item in items}
+        gone: list[ClaimedItem] = []
+        now = self.port.store.now()
+        for item_id, run in resume.load(items, policy=self.policy, now=now).items():
+            if run is None:
+                gone.append(by_id[item_id])
+            else:
+                self._runs[item_id] = self._active[item_id] = run
+        self.port.store.complete(gone, self.port.worker)
+
+    def begin(self, item: ClaimedItem, runs: list[Run]) -> None:
+        """Take the fresh runs of an event; the next turn settles the event's item by recording them."""
+        self._births[item.id] = (item, runs)
+
+    def turn(self) -> bool:
+        """Do one round; return whether anything was recorded."""
+        now = self.port.store.now()
+        self._time_out()
+        self._ring_timers(now)
+        for run in self._active.values():
+            run.advance(now)
+        for _, runs in self._births.values():
+            for run in runs:
+                run.advance(now)
+        self._admit(now)
+        changes, parties = self._changes(now)
+        if not changes:
+            return False
+        recorded = self._record(changes)
+        self._active.clear()
+        for change in changes:
+            self._settled(change, parties[change.item.id], recorded)
+        broadcast.send([change for change in changes if change.item.id in recorded.held])
+        starting, self._starting = self._starting, []
+        for call in starting:
+            if call.run.item is not None and call.run.item.id in self._runs:
+                self._deadlines[call] = time.monotonic() + call.node.timeout_seconds + TIMEOUT_GRACE_SECONDS
+                self._effects.start(call)
+        return True
+
+    def in_flight(self) -> Sequence[ClaimedItem]:
+        """Return the items of the executions held."""
+        return [run.item for run in self._runs.values() if run.item is not None]
+
+    def lost(self, item_ids: set[int]) -> None:
+        """Forget executions somebody else may be running."""
+        for item_id in item_ids:
+            self._drop(item_id)
+            self._births.pop(item_id, None)
+
+    def close(self) -> None:
+        """Leave no thread waiting for work."""
+        self._effects.close()
+
+    @classmethod
+    def dead(cls, items: Sequence[DeadItem]) -> None:
+        """Fail the executions whose items were given up."""
+        verbs.bury([(dead.item.payload["execution_id"], dead.error) for dead in items if dead.item.kind == "execution"])
+
+    @classmethod
+    def redriven(cls, items: Sequence[ClaimedItem]) -> None:
+        """Queue the executions of items put back."""
+        verbs.revive([item.payload["execution_id"] for item in items if item.kind == "execution"])
+
+    def _admit(self, now: float) -> None:
+        """Choose calls for the free slots, round the runs; their intents go into this turn's record."""
+        free = self._effects.free - len(self._starting)
+        waiting = [run for run in self._everyone() if run.wanted]
+        while free > 0 and waiting:
+            for run in waiting:
+                if free <= 0:
+                    break
+                if run.wanted and (call := run.begin(run.wanted.popleft(), now)) is not None:
+                    self._starting.append(call)
+                    free -= 1
+            waiting = [run for run in waiting if run.wanted]
+
+    def _everyone(self) -> list[Run]:
+        return [*self._runs.values(), *(run for _, runs in self._births.values() for run in runs)]
+
+    def _changes(self, now: float) -> tuple[list[Change], dict[int, list[Run]]]:
+        changes: list[Change] = []
+        parties: dict[int, list[Run]] = {}
+        for item, runs in self._births.values():
+            change = Change(item, settles=True)
+            for run in runs:
+                run.settle(now)
+                change.made.append(run.row)
+                change.steps.extend(run.dirty.values())
+                if not run.is_over:
+                    change.follow_ups.append(self._follow_up(run))
+            changes.append(change)
+            parties[item.id] = runs
+        for item_id, run in self._runs.items():
+            if not run.dirty and item_id not in self._active:
+                continue
+            assert run.item is not None
+            run.settle(now)
+            over = run.is_over or run.is_parked
+            if not run.dirty and not over and run.row.status == run.stored_status:
+                continue
+            change = Change(run.item, settles=over, steps=list(run.dirty.values()))
+            if run.row.status != run.stored_status:
+                change.changed.append(run.row)
+            if run.is_parked:
+                change.follow_ups.append(self._follow_up(run))
+            changes.append(change)
+            parties[item_id] = [run]
+        return changes, parties
+
+    def _follow_up(self, run: Run) -> FollowUp:
+        row = run.row
+        at = run.wakes_at() if run.is_parked else None
+        return FollowUp(row.id, row.tenant_id, row.priority, row.trace_id, at, self._max_claims)
+
+    def _record(self, changes: list[Change]) -> Recorded:
+        """Record the batch; when the database refuses it, one by one, so that only the bad one suffers."""
+        try:
+            return record(changes, worker=self.port.worker, lease_seconds=self.port.store.lease_seconds)
+        except (OperationalError, InterfaceError):
+            raise
+        except DatabaseError:
+            logger.exception("engine.batch_refused", extra={"count": len(changes)})
+        held: set[int] = set()
+        leased: dict[str, int] = {}
+        for change in changes:
+            try:
+                one = record([change], worker=self.port.worker, lease_seconds=self.port.store.lease_seconds)
+            except (OperationalError, InterfaceError):
+                raise
+            except DatabaseError as error:
+                logger.exception("engine.change_refused", extra={"item": change.item.id})
+                self.port.store.fail([(change.item, f"The database refused the record: {error}")], self.port.worker)
+                self._bury_refused(change, str(error))
+                continue
+            held |= one.held
+            leased |= one.leased
+        return Recorded(frozenset(held), leased)
+
+    def _bury_refused(self, change: Change, error: str) -> None:
+        if change.item.kind == "execution" and change.item.payload:
+            verbs.bury([(change.item.payload["execution_id"], f"The database refused the record: {error}")])
+
+    def _settled(self, change: Change, runs: list[Run], recorded: Recorded) -> None:
+        item = change.item
+        born = self._births.pop(item.id, None) is not None
+        if item.id not in recorded.held:
+            logger.warning("engine.lease_lost", extra={"item": item.id, "worker": self.port.worker})
+            self.port.store.forget(item.id)
+            self._drop(item.id)
+            return
+        if change.settles:
+            self.port.store.forget(item.id)
+            self._runs.pop(item.id, None)
+        for run in runs:
+            run.dirty.clear()
+            run.stored_status = run.row.status
+            if born and not run.is_over and not run.is_parked:
+                self._lease(run, recorded)
+
+    def _lease(self, run: Run, recorded: Recorded) -> None:
+        """Go on with a run whose item was created already leased to this worker."""
+        item_id = recorded.leased.get(run.row.id)
+        if item_id is None:
+            return
+        run.fresh = False
+        run.item = ClaimedItem(
+            item_id, run.tenant_id, "execution", None, {"execution_id": run.row.id}, 1, self._max_claims, False, 1,
+            run.row.trace_id,
+        )  # fmt: skip
+        self._runs[item_id] = run
+        self.port.store.adopt(run.item)
+
+    def _drop(self, item_id: int) -> None:
+        run = self._runs.pop(item_id, None)
+        self._active.pop(item_id, None)
+        if run is not None:
+            for call in run.calls.values():
+                self._deadlines.pop(call, None)
+
+    def _ring_timers(self, now: float) -> None:
+        for item_id, run in self._runs.items():
+            if run.timers and run.wakes_at() <= now:
+                self._active[item_id] = run
+
+    def _time_out(self) -> None:
+        now = time.monotonic()
+        for call in [call for call, deadline in self._deadlines.items() if deadline <= now]:
+            self._finish(call, StepTimeout(f"No answer within {call.node.timeout_seconds:g} s"))
+
+    def _returned(self, call: Call, outcome: StepResult | Wait | Exception) -> None:
+        """Bring a call's outcome from its thread to the loop's."""
+        self.port.inbox.put(lambda: self._finish(call, outcome))
+
+    def _finish(self, call: Call, outcome: StepResult | Wait | Exception) -> None:
+        if self._deadlines.pop(call, None) is None:
+            return
+        now = self.port.store.now()
+        if isinstance(outcome, LeaseLost):
+            if call.run.item is not None:
+                self.port.store.forget(call.run.item.id)
+                self._drop(call.run.item.id)
+            return
+        if isinstance(outcome, Exception):
+            call.run.fail(call, outcome, now)
+        else:
+            call.run.succeed(call, outcome, now)
+        if call.run.item is not None:
+            self._active[call.run.item.id] = call.run
+
+    def _allowed(self, call: Call) -> bool:
+        return call.run.item is not None and self.port.store.holds(call.run.item)
+
+    def _commit_database_step(self, call: Call, result: StepResult) -> None:
+        """Write a database step's success in the transaction of its writes."""
+        assert call.run.item is not None
+        row = call.run.success_row(call, result, self.port.store.now())
+        change = Change(call.run.item, settles=False, steps=[row])
+        recorded = record([change], worker=self.port.worker, lease_seconds=self.port.store.lease_seconds)
+        if not recorded.held:
+            raise LeaseLost(f"The lease on execution {call.run.row.id} was lost before its database step committed")
+
+

@@ -1,0 +1,69 @@
+"""What to do after a step failed: pure decisions from the error, the attempt and the effect class."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from automate_core.errors import AutomateError, ErrorCodes, TransientError
+from automate_core.outbox.backoff import full_jitter
+from automate_core.steps import Effect
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """How often and how patiently a step is tried."""
+
+    max_attempts: int = 3
+    initial_seconds: float = 1.0
+    max_seconds: float = 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a failure is called, and after how many seconds the step is tried again (None: never)."""
+
+    code: str
+    message: str
+    retry_in_seconds: float | None
+
+
+def judge(
+    error: Exception, *, tries: int, effect: Effect, policy: RetryPolicy, draw: float | None = None
+) -> Verdict:
+    """Decide about the failure of try number `tries` (1-based).
+
+    An idempotent or database step is tried again after a transient or unknown error. An at-most-once step is
+    tried again only when the error says the call was certainly not performed (`performed=False`); when nobody
+    can know, as after a timeout, the code is OUTCOME_UNKNOWN.
+    """
+    code, message = _name(error)
+    if isinstance(error, AutomateError) and not isinstance(error, TransientError):
+        return Verdict(code, message, None)
+    if effect is Effect.PURE:
+        return Verdict(code, message, None)
+    if effect is Effect.AT_MOST_ONCE:
+        performed = error.performed if isinstance(error, TransientError) else True
+        if performed is None:
+            return Verdict(ErrorCodes.OUTCOME_UNKNOWN, message, None)
+        if performed:
+            return Verdict(code, message, None)
+    if tries >= policy.max_attempts:
+        return Verdict(code, message, None)
+    wait = full_jitter(
+        tries, initial_seconds=policy.initial_seconds, max_seconds=policy.max_seconds, draw=draw
+    )
+    if isinstance(error, TransientError) and error.retry_after_seconds is not None:
+        wait = max(wait, min(error.retry_after_seconds, 86_400.0))
+    return Verdict(code, message, wait)
+
+
+def _name(error: Exception) -> tuple[str, str]:
+    if isinstance(error, AutomateError):
+        details = "; ".join(f"{problem.field}: {problem.message}" for problem in error.details[:5])
+        return str(error.code), f"{error.message} ({details})" if details else error.message
+    if isinstance(error, TimeoutError):
+        return ErrorCodes.TIMEOUT, str(error)
+    return ErrorCodes.INTERNAL, f"{type(error).__name__}: {error}"
+
+
+__all__ = ["RetryPolicy", "Verdict", "judge"]

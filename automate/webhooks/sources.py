@@ -1,0 +1,123 @@
+"""Webhook sources: creating them, rotating their secrets, and the cached view the ingest route looks them up in."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+from django.db import IntegrityError, transaction
+
+from automate.models import WebhookSource
+from automate.webhooks.presets import PRESETS
+from automate.webhooks.signatures import signing_key
+from automate_core import audit, secrets
+from automate_core.context import tenant_scope
+from automate_core.errors import AutomateError, Problem, ValidationFailed
+from automate_core.models import current_tenant_id
+
+FRESH_SECONDS = 2.0
+"""How long a web process may go on with what it read about a source."""
+CACHE_LIMIT = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What ingest needs to know about a source; an unknown one has no keys and so refuses everything."""
+
+    slug: str
+    tenant_id: str
+    preset: str
+    keys: tuple[bytes, ...]
+    type_header: str | None
+    type_field: str | None
+
+
+_cache: dict[str, tuple[float, Source]] = {}
+
+
+def create_source(
+    *, slug: str, preset: str, secret: str, by: str, type_header: str = "", type_field: str = ""
+) -> WebhookSource:
+    """Create a source in the tenant in context; its secret is stored encrypted.
+
+    Args:
+        slug: last part of the route, unique across tenants.
+        preset: generic, github, stripe, slack or standard-webhooks.
+        secret: what the sender signs with.
+        type_header: header that carries the event type, instead of the preset's.
+        type_field: dotted path in the body that carries it.
+
+    Raises:
+        ValidationFailed: with every wrong field.
+    """
+    problems = []
+    if preset not in PRESETS:
+        problems.append(Problem("preset", f"must be one of {', '.join(PRESETS)}, not {preset!r}"))
+    if not slug or len(slug) > 100 or not slug.replace("-", "").replace("_", "").isalnum() or not slug.isascii():
+        problems.append(Problem("source", "must be 1 to 100 letters, digits, hyphens or underscores"))
+    if not secret:
+        problems.append(Problem("secret", "must not be empty"))
+    if problems:
+        raise ValidationFailed.of(problems)
+    signing_key(preset, secret)
+    name = f"webhook.{slug}"
+    try:
+        with transaction.atomic():
+            source = WebhookSource.all_tenants.create(
+                tenant_id=current_tenant_id(), slug=slug, preset=preset, secret_name=name,
+                type_header=type_header, type_field=type_field,
+            )  # fmt: skip
+            secrets.store(name, secret, by=by)
+            audit.record(actor=by, action="webhook_source.create", target=f"webhook_source:{slug}")
+    except IntegrityError as error:
+        raise ValidationFailed.of([Problem("source", f"{slug!r} already exists")]) from error
+    forget()
+    return source
+
+
+def rotate_secret(source: WebhookSource, secret: str, *, by: str) -> WebhookSource:
+    """Sign with a new secret from now on; the one before stays valid until the next rotation."""
+    signing_key(source.preset, secret)
+    with transaction.atomic(), tenant_scope(source.tenant_id):
+        previous = secrets.resolve(f"$secret:{source.secret_name}")
+        source.previous_secret_name = f"webhook.{source.slug}.previous"
+        secrets.store(source.previous_secret_name, previous, by=by)
+        secrets.store(source.secret_name, secret, by=by)
+        source.save(update_fields=["previous_secret_name", "updated_at"])
+        audit.record(actor=by, action="webhook_source.rotate", target=f"webhook_source:{source.slug}")
+    forget()
+    return source
+
+
+def cached(slug: str) -> Source | None:
+    """Return what is known about a source without asking the database; None when that is too old."""
+    held = _cache.get(slug)
+    return held[1] if held and held[0] > time.monotonic() else None
+
+
+def look_up(slug: str) -> Source:
+    """Read a source and its keys; an unknown or disabled one comes back without keys."""
+    row = WebhookSource.all_tenants.filter(slug=slug, is_enabled=True).first()
+    source = Source(slug, "", "generic", (), None, None) if row is None else _loaded(row)
+    if len(_cache) >= CACHE_LIMIT:
+        _cache.clear()
+    _cache[slug] = (time.monotonic() + FRESH_SECONDS, source)
+    return source
+
+
+def forget() -> None:
+    """Drop what is cached."""
+    _cache.clear()
+
+
+def _loaded(row: WebhookSource) -> Source:
+    keys = []
+    with tenant_scope(row.tenant_id):
+        for name in filter(None, (row.secret_name, row.previous_secret_name)):
+            try:
+                keys.append(signing_key(row.preset, secrets.resolve(f"$secret:{name}")))
+            except AutomateError:
+                continue
+    return Source(
+        row.slug, str(row.tenant_id), row.preset, tuple(keys), row.type_header or None, row.type_field or None
+    )
