@@ -74,7 +74,7 @@ def _checked(value: Any, path: str, depth: int) -> Any:
 
 
 def _compile(rule: Any, path: str, depth: int, *, is_condition: bool = False) -> Node:
-    if depth > MAX_DEPTH:
+    if depth > MAX_DEPTH and isinstance(rule, (dict, list)):
         raise RuleTooLarge(f"it is nested deeper than {MAX_DEPTH} operations", path=path[:200])
     if isinstance(rule, dict) and len(rule) == 1:
         return _operation(rule, path, depth)

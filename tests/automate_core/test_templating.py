@@ -1,6 +1,8 @@
 """Templates look values up in plain data, and do nothing else."""
 
 import contextlib
+from copy import deepcopy
+from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -166,6 +168,11 @@ def test_output_text_is_limited() -> None:
             render(template, scope)
 
 
+def test_replacing_is_limited_before_the_memory_is_taken() -> None:
+    with pytest.raises(TemplateError, match="longer than"):
+        render(f"{{{{ a | replace('x', '{'y' * 10_000_000}') }}}}", {"a": "x" * 1_000_000})
+
+
 def test_filters_in_a_row_cannot_grow_without_end() -> None:
     with pytest.raises(TemplateError, match="longer than"):
         render("{{ a" + " | json" * 60 + " }}", {"a": "\\"})
@@ -183,7 +190,7 @@ def test_results_do_not_share_the_template(value: Any) -> None:
         here.clear()
 
     template = compile_template(value)
-    expected = template.render(SCOPE)
+    expected = deepcopy(template.render(SCOPE))
     spoil(template.render(SCOPE))
     assert template.render(SCOPE) == expected
 
@@ -276,6 +283,13 @@ def test_any_text_renders_or_raises_a_template_error(text: str) -> None:
         render("{{" + text, {"a": {"b": [1]}, "b": "x"})
 
 
+@dataclass
+class Record:
+    """An object with attributes, which are not data."""
+
+    password: str = "s3cret"
+
+
 ODD = {
     "huge": 10**5_000,
     "object": object(),
@@ -283,6 +297,7 @@ ODD = {
     "key": {(1,): 2},
     "surrogate": "\ud800",
     "bytes": b"x",
+    "dataclass": Record(),
 }
 
 
@@ -295,7 +310,7 @@ def test_odd_scope_values_are_template_errors_at_worst(kind: str, template: str)
         render(template, {"a": ODD[kind]})
 
 
-@pytest.mark.parametrize("kind", ["huge", "object", "set", "key", "bytes"])
+@pytest.mark.parametrize("kind", ["huge", "object", "set", "key", "bytes", "dataclass"])
 def test_values_json_cannot_hold_do_not_become_text(kind: str) -> None:
     with pytest.raises(TemplateError):
         render("x{{ a }}", {"a": ODD[kind]})

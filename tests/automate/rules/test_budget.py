@@ -15,15 +15,15 @@ from automate_core.errors import ErrorCodes
 
 def nested(depth: int) -> Any:
     rule: Any = {"var": "x"}
-    for _ in range(depth - 2):
+    for _ in range(depth - 1):
         rule = {"!": [rule]}
     return rule
 
 
 def test_depth_64_compiles_and_65_does_not() -> None:
-    assert evaluate(nested(64), {"x": 1}) is True
+    assert evaluate(nested(64), {"x": 1}) is False
     with pytest.raises(RuleTooLarge, match="64 operations"):
-        compile_rule(nested(66))
+        compile_rule(nested(65))
 
 
 def test_hostile_nesting_is_refused() -> None:
@@ -82,6 +82,28 @@ def test_growth_in_a_loop_raises(body: Any, initial: Any) -> None:
     rule = compile_rule({"reduce": [{"var": "list"}, body, initial]})
     with pytest.raises(RuleBudgetExceeded):
         rule.apply({"list": [0] * 100})
+
+
+@pytest.mark.parametrize(
+    ("rule", "half"),
+    [
+        ({"cat": [{"var": "a"}, {"var": "a"}]}, "x" * 131_072),
+        ({"substr": [{"var": "a"}, 0]}, "x" * 262_144),
+        ({"merge": [{"var": "a"}, {"var": "a"}]}, [1] * 5_000),
+    ],
+)
+def test_one_operation_makes_a_limited_value(rule: Any, half: Any) -> None:
+    assert evaluate(rule, {"a": half}) is True
+    with pytest.raises(RuleBudgetExceeded):
+        evaluate(rule, {"a": half + half[:1]})
+
+
+def test_constant_that_cannot_be_computed_fails_only_when_reached() -> None:
+    long = "x" * 200_000
+    rule = compile_rule({"if": [{"var": "bad"}, {"cat": [long, long]}, True]})
+    assert rule.evaluate({}) is True
+    with pytest.raises(RuleBudgetExceeded):
+        rule.evaluate({"bad": 1})
 
 
 def test_multiplying_in_a_loop_ends_at_infinity() -> None:
