@@ -16,6 +16,7 @@ DEFAULTS: dict[str, Any] = {
     "RATE_DATACHAT": "30/minute",
     "RATE_RAG": "60/minute",
     "RATE_EMBED": "60/minute",
+    "RATE_WEBHOOK": "6000/minute",
     "RATE_LOGIN_FAILURES": "10/minute",
 }
 """Names this package reads. RATE_* are `count/unit`; TRUSTED_PROXIES counts proxies that append to

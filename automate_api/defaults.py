@@ -41,7 +41,7 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
 
 
 def rates_from(environ: Mapping[str, str]) -> dict[str, str]:
-    """Return AUTOMATE_API entries for `AUTOMATE_RATE_STANDARD`, `_DATACHAT`, `_RAG`, `_EMBED`, where set."""
-    names = ("STANDARD", "DATACHAT", "RAG", "EMBED")
+    """Return the AUTOMATE_API entries of `AUTOMATE_RATE_STANDARD` and its siblings, where set."""
+    names = ("STANDARD", "DATACHAT", "RAG", "EMBED", "WEBHOOK")
     found = {f"RATE_{name}": environ.get(f"AUTOMATE_RATE_{name}", "") for name in names}
     return {name: rate for name, rate in found.items() if rate}

@@ -113,7 +113,7 @@ def needs_touch(key: ApiKey, *, now: datetime) -> bool:
 
 
 def touch(key: ApiKey, *, now: datetime) -> None:
-    """Note that the key was used; at most one write a minute, and never a wait for someone who holds the row."""
+    """Note that the key was used: at most one write a minute, and no wait for a row someone holds."""
     stale = Q(last_used_at=None) | Q(last_used_at__lte=now - _TOUCH_EVERY)
     with transaction.atomic():
         free = ApiKey.all_tenants.select_for_update(skip_locked=True, no_key=True).filter(stale, pk=key.pk)

@@ -64,7 +64,7 @@ class StandardPagination(PageNumberPagination):
 
 def _positive(request: Request, name: str, default: int) -> int:
     text = request.query_params.get(name)
-    if text is None:
+    if not text:
         return default
     if not text.isascii() or not text.isdigit() or len(text) > 30 or int(text) < 1:
         raise ValidationError({name: "Give a positive whole number"})

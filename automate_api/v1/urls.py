@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from django.urls import URLPattern, URLResolver, path
+from django.apps import apps
+from django.urls import URLPattern, URLResolver, include, path
+from rest_framework.routers import SimpleRouter
 
 from automate_api.v1.views import documents, tokens
 
@@ -15,3 +17,14 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("schema/swagger-ui/", documents.SwaggerView.as_view(url_name="schema"), name="swagger-ui"),
     path("schema/redoc/", documents.RedocView.as_view(url_name="schema"), name="redoc"),
 ]
+
+if apps.is_installed("automate"):
+    from automate_api.v1.views import EventViewSet, ExecutionViewSet
+
+    router = SimpleRouter()
+    router.register("events", EventViewSet, basename="v1-event")
+    router.register("executions", ExecutionViewSet, basename="v1-execution")
+    urlpatterns += [
+        path("automate/", include("automate.api.urls")),
+        path("v1/", include(router.urls)),
+    ]

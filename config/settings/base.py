@@ -96,7 +96,13 @@ AUTOMATE: dict[str, object] = {
 
 AUTOMATE_API: dict[str, object] = {**defaults.rates_from(os.environ)}
 REST_FRAMEWORK = defaults.REST_FRAMEWORK
-SPECTACULAR_SETTINGS = defaults.SPECTACULAR_SETTINGS
+SPECTACULAR_SETTINGS = {
+    **defaults.SPECTACULAR_SETTINGS,
+    "ENUM_NAME_OVERRIDES": {
+        "ExecutionStatusEnum": "automate.enums.ExecutionStatus",
+        "StepStatusEnum": "automate.enums.StepStatus",
+    },
+}
 
 LOG_FORMAT = environment.text("AUTOMATE_LOG_FORMAT", "text" if sys.stderr.isatty() else "json")
 

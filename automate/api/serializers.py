@@ -1,0 +1,253 @@
+"""The shapes of the engine's REST resources."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from rest_framework import serializers
+
+from automate.enums import ExecutionStatus, StepStatus, TriggerType
+from automate.models import Automation, Event, Execution, StepRun, WorkflowVersion
+from automate.workflows import EMPTY_GRAPH
+from automate_core.redaction import redact
+
+
+class WorkflowListSerializer(serializers.ModelSerializer[Automation]):
+    """A workflow as a row of the list."""
+
+    trigger_type = serializers.ChoiceField(
+        source="live_version.trigger_type",
+        choices=TriggerType.choices,
+        default=TriggerType.MANUAL,
+        read_only=True,
+    )
+    workflow_version = serializers.IntegerField(source="live_version.number", default=0, read_only=True)
+
+    class Meta:
+        model = Automation
+        fields = [
+            "id",
+            "name",
+            "slug",
+            "enabled",
+            "trigger_type",
+            "workflow_version",
+            "created_at",
+            "updated_at",
+        ]
+
+
+class WorkflowSerializer(WorkflowListSerializer):
+    """A workflow with its live graph and trigger."""
+
+    trigger_config = serializers.DictField(source="live_version.trigger_config", default=dict, read_only=True)
+    graph = serializers.DictField(source="live_version.graph", default=lambda: EMPTY_GRAPH, read_only=True)
+
+    class Meta(WorkflowListSerializer.Meta):
+        fields = [
+            "id",
+            "name",
+            "slug",
+            "description",
+            "enabled",
+            "trigger_type",
+            "trigger_config",
+            "workflow_version",
+            "graph",
+            "created_at",
+            "updated_at",
+        ]
+
+
+class WorkflowWriteSerializer(serializers.Serializer[Any]):
+    """What a client may say about a workflow; only the name is needed, and only to create one."""
+
+    name = serializers.CharField(max_length=200)
+    slug = serializers.CharField(max_length=100, required=False)
+    description = serializers.CharField(required=False, allow_blank=True)
+    enabled = serializers.BooleanField(required=False)
+    trigger_type = serializers.CharField(max_length=16, required=False)
+    trigger_config = serializers.DictField(required=False)
+    graph = serializers.DictField(required=False)
+
+
+class WorkflowCheckSerializer(serializers.Serializer[Any]):
+    """A graph and a trigger to be checked; what is absent is taken from the live version."""
+
+    trigger_type = serializers.CharField(max_length=16, required=False)
+    trigger_config = serializers.DictField(required=False)
+    graph = serializers.DictField(required=False)
+
+
+class ProblemSerializer(serializers.Serializer[Any]):
+    """One wrong field."""
+
+    field = serializers.CharField()  # type: ignore[assignment]
+    message = serializers.CharField()
+
+
+class WorkflowCheckedSerializer(serializers.Serializer[Any]):
+    """Whether a graph and a trigger could be saved, and what is wrong with them."""
+
+    valid = serializers.BooleanField()
+    errors = ProblemSerializer(many=True)
+
+
+class VersionSerializer(serializers.ModelSerializer[WorkflowVersion]):
+    """One saved version of a workflow."""
+
+    workflow_version = serializers.IntegerField(source="number", read_only=True)
+    graph = serializers.DictField(read_only=True)
+    trigger_config = serializers.DictField(read_only=True)
+
+    class Meta:
+        model = WorkflowVersion
+        fields = ["workflow_version", "trigger_type", "trigger_config", "graph", "created_at"]
+
+
+class RunSerializer(serializers.Serializer[Any]):
+    """The input of a run."""
+
+    payload = serializers.DictField(required=False, default=dict)
+
+
+class StartedSerializer(serializers.Serializer[Any]):
+    """An execution that was queued."""
+
+    execution_id = serializers.UUIDField()
+    message = serializers.CharField()
+    trace_id = serializers.CharField()
+
+
+class StepSerializer(serializers.ModelSerializer[StepRun]):
+    """One attempt of one step, as recorded."""
+
+    status = serializers.ChoiceField(choices=StepStatus.choices, read_only=True)
+    input_data = serializers.JSONField(read_only=True, allow_null=True)
+    output_data = serializers.JSONField(read_only=True, allow_null=True)
+    duration_ms = serializers.SerializerMethodField()
+
+    class Meta:
+        model = StepRun
+        fields = [
+            "id",
+            "node_key",
+            "status",
+            "input_data",
+            "output_data",
+            "started_at",
+            "finished_at",
+            "duration_ms",
+        ]
+
+    def get_duration_ms(self, step: StepRun) -> int | None:
+        """Return how long the attempt took, None while it has not finished."""
+        return _milliseconds(step.started_at, step.finished_at)
+
+
+class ExecutionListSerializer(serializers.ModelSerializer[Execution]):
+    """An execution as a row of the list."""
+
+    workflow_id = serializers.UUIDField(source="automation_id", read_only=True)
+    workflow_name = serializers.CharField(source="automation.name", read_only=True)
+    status = serializers.ChoiceField(choices=ExecutionStatus.choices, read_only=True)
+    trigger_event_id = serializers.UUIDField(source="event_id", read_only=True, allow_null=True)
+    duration_ms = serializers.SerializerMethodField()
+
+    class Meta:
+        model = Execution
+        fields = [
+            "id",
+            "workflow_id",
+            "workflow_name",
+            "status",
+            "attempt",
+            "started_at",
+            "finished_at",
+            "duration_ms",
+            "trigger_event_id",
+        ]
+
+    def get_duration_ms(self, execution: Execution) -> int | None:
+        """Return how long the execution took, None while it has not finished."""
+        return _milliseconds(execution.started_at, execution.finished_at)
+
+
+class ExecutionSerializer(serializers.ModelSerializer[Execution]):
+    """An execution with its steps, in the order they were begun."""
+
+    workflow_id = serializers.UUIDField(source="automation_id", read_only=True)
+    workflow_name = serializers.CharField(source="automation.name", read_only=True)
+    status = serializers.ChoiceField(choices=ExecutionStatus.choices, read_only=True)
+    context = serializers.SerializerMethodField()  # type: ignore[assignment]
+    steps = StepSerializer(many=True, read_only=True)
+    error_summary = serializers.SerializerMethodField()
+
+    class Meta:
+        model = Execution
+        fields = [
+            "id",
+            "workflow_id",
+            "workflow_name",
+            "status",
+            "attempt",
+            "context",
+            "steps",
+            "error_summary",
+            "started_at",
+            "finished_at",
+        ]
+
+    def get_context(self, execution: Execution) -> dict[str, Any]:
+        """Return what the execution was started with, without secrets."""
+        return dict(redact(execution.context))
+
+    def get_error_summary(self, execution: Execution) -> str | None:
+        """Return why the execution failed, None when it did not."""
+        return execution.error_summary or None
+
+
+class EventListSerializer(serializers.ModelSerializer[Event]):
+    """An event as a row of the list."""
+
+    class Meta:
+        model = Event
+        fields = ["id", "type", "source", "dedupe_key", "trace_id", "created_at"]
+        read_only_fields = fields
+
+
+class EventSerializer(EventListSerializer):
+    """An event with its payload."""
+
+    payload = serializers.SerializerMethodField()
+
+    class Meta(EventListSerializer.Meta):
+        fields = [*EventListSerializer.Meta.fields, "payload"]
+        read_only_fields = fields
+
+    def get_payload(self, event: Event) -> dict[str, Any]:
+        """Return what happened, without secrets."""
+        return dict(redact(event.payload))
+
+
+class EmitSerializer(serializers.Serializer[Any]):
+    """An event to be emitted."""
+
+    type = serializers.CharField(max_length=255)
+    payload = serializers.DictField(required=False, default=dict)
+    dedupe_key = serializers.CharField(max_length=255, required=False, allow_null=True, default=None)
+    source = serializers.CharField(  # type: ignore[assignment]
+        max_length=100, required=False, allow_blank=True, default=""
+    )
+
+
+class EmittedSerializer(serializers.Serializer[Any]):
+    """The event that stands for what was emitted."""
+
+    event_id = serializers.UUIDField()
+    trace_id = serializers.CharField()
+
+
+def _milliseconds(start: datetime | None, end: datetime | None) -> int | None:
+    return None if start is None or end is None else round((end - start).total_seconds() * 1000)

@@ -1,0 +1,53 @@
+"""The business logic behind WorkflowViewSet: an override point that hands over to the verbs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from automate import workflows
+from automate.executions import verbs
+from automate.models import Automation, Execution
+from automate_api.principal import Principal
+from automate_core.errors import AccessDenied, Problem
+from automate_core.models import Role
+
+
+class WorkflowService:
+    """What one caller may do to workflows; subclass it and name the class in a viewset's `service_class`.
+
+    Switching a workflow on takes the role publisher; what an editor creates is off.
+    """
+
+    def __init__(self, principal: Principal) -> None:
+        self.principal = principal
+
+    def create(self, **fields: Any) -> Automation:
+        """Create a workflow; raises ValidationFailed with every wrong field."""
+        fields.setdefault("enabled", self.principal.may(Role.PUBLISHER))
+        self._check_switch(fields["enabled"])
+        return workflows.create_workflow(by=self.principal.id, user=self.principal.user, **fields)
+
+    def update(self, automation: Automation, **fields: Any) -> Automation:
+        """Change what is given; raises ValidationFailed with every wrong field."""
+        self._check_switch(fields.get("enabled", False) and not automation.enabled)
+        return workflows.update_workflow(automation, by=self.principal.id, user=self.principal.user, **fields)
+
+    def delete(self, automation: Automation) -> None:
+        """Delete a workflow with its history."""
+        workflows.delete_workflow(automation, by=self.principal.id)
+
+    def restore(self, automation: Automation, number: int) -> Automation:
+        """Make an earlier version live again, as a new one; raises NotFound."""
+        return workflows.restore_version(automation, number, by=self.principal.id, user=self.principal.user)
+
+    def run(self, automation: Automation, payload: dict[str, Any]) -> Execution:
+        """Start an execution with `payload` as its input; raises Conflict for a workflow that is off."""
+        return verbs.start_execution(slug=automation.slug, payload=payload)
+
+    def problems(self, **fields: Any) -> list[Problem]:
+        """Return what is wrong with a graph and a trigger."""
+        return workflows.problems(**fields)
+
+    def _check_switch(self, switches_on: bool) -> None:
+        if switches_on and not self.principal.may(Role.PUBLISHER):
+            raise AccessDenied("Switching a workflow on needs the role 'publisher'")

@@ -1,0 +1,98 @@
+"""The REST resource event: emit, list, read."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db.models import QuerySet
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_view
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from automate.api import filters
+from automate.api.serializers import (
+    EmitSerializer,
+    EmittedSerializer,
+    EventListSerializer,
+    EventSerializer,
+)
+from automate.events import emit
+from automate.models import Event
+from automate_api.v1.base import BaseAPIView, BaseReadOnlyViewSet
+from automate_core.context import current_trace_id
+from automate_core.models import Role
+
+_EMIT_SCHEMA = extend_schema(
+    request=EmitSerializer,
+    responses={201: EmittedSerializer, 200: EmittedSerializer},
+    description="201 for a new event; 200 with the same event_id when the dedupe_key was used before.",
+)
+
+
+class EventIngestView(BaseAPIView):
+    """POST an event; the route on its own, for a host that wants no reading of events."""
+
+    api_scope = "events"
+    unique_keys = True
+    required_roles = {"post": Role.RUNNER}
+
+    @_EMIT_SCHEMA
+    def post(self, request: Request) -> Response:
+        """Emit an event."""
+        return ingest(request)
+
+
+@extend_schema_view(
+    list=extend_schema(
+        responses=EventListSerializer(many=True),
+        parameters=[
+            OpenApiParameter("type", OpenApiTypes.STR),
+            OpenApiParameter("source", OpenApiTypes.STR),
+            OpenApiParameter("dedupe_key", OpenApiTypes.STR),
+            OpenApiParameter("trace_id", OpenApiTypes.STR),
+            OpenApiParameter("since", OpenApiTypes.DATETIME, description="created_at >= since"),
+            OpenApiParameter("until", OpenApiTypes.DATETIME, description="created_at <= until"),
+        ],
+    )
+)
+class EventViewSet(BaseReadOnlyViewSet):
+    """Emit events, and read what was emitted, newest first."""
+
+    queryset = Event.all_tenants.all()
+    serializer_class = EventSerializer
+    api_scope = "events"
+    unique_keys = True
+    required_roles = {"create": Role.RUNNER}
+
+    def filter_queryset(self, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        """Narrow the list by its query parameters, newest first."""
+        if self.action != "list":
+            return queryset
+        params = self.request.query_params
+        wanted = {
+            "created_at__gte": filters.moment(params, "since"),
+            "created_at__lte": filters.moment(params, "until"),
+            **{name: filters.text(params, name) for name in ("type", "source", "dedupe_key", "trace_id")},
+        }
+        given = {name: value for name, value in wanted.items() if value is not None}
+        return queryset.filter(**given).order_by("-id")
+
+    def get_serializer_class(self) -> type[Any]:
+        """Return the short shape for the list, the whole one elsewhere."""
+        return EventListSerializer if self.action == "list" else EventSerializer
+
+    @_EMIT_SCHEMA
+    def create(self, request: Request) -> Response:
+        """Emit an event."""
+        return ingest(request)
+
+
+def ingest(request: Request) -> Response:
+    """Emit the event in the body: 201 the first time its dedupe key is used, 200 after that."""
+    serializer = EmitSerializer(data=request.data)
+    serializer.is_valid(raise_exception=True)
+    given = serializer.validated_data
+    emitted = emit(given["type"], given["payload"], given["dedupe_key"], source=given["source"])
+    body = {"event_id": emitted.event_id, "trace_id": current_trace_id()}
+    return Response(body, status=201 if emitted.created else 200)

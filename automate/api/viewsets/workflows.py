@@ -1,0 +1,142 @@
+"""The REST resource workflow: an automation with its versioned graph and its trigger."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from django.db.models import Q, QuerySet
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_view
+from rest_framework.decorators import action
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from automate.api import filters
+from automate.api.serializers import (
+    RunSerializer,
+    StartedSerializer,
+    VersionSerializer,
+    WorkflowCheckedSerializer,
+    WorkflowCheckSerializer,
+    WorkflowListSerializer,
+    WorkflowSerializer,
+    WorkflowWriteSerializer,
+)
+from automate.api.services import WorkflowService
+from automate.enums import TriggerType
+from automate.models import Automation
+from automate_api.v1.base import BaseReadOnlyViewSet
+from automate_core.models import Role
+
+ORDERING = ("created_at", "updated_at", "name", "slug", "enabled")
+
+
+@extend_schema_view(
+    list=extend_schema(
+        responses=WorkflowListSerializer(many=True),
+        parameters=[
+            OpenApiParameter("enabled", OpenApiTypes.BOOL),
+            OpenApiParameter("search", OpenApiTypes.STR, description="part of the name or slug"),
+            OpenApiParameter(
+                "ordering", OpenApiTypes.STR, enum=[*ORDERING, *(f"-{name}" for name in ORDERING)]
+            ),
+        ],
+    )
+)
+class WorkflowViewSet(BaseReadOnlyViewSet):
+    """Create, read, update, delete, run and check workflows, and go back to earlier versions."""
+
+    service_class: ClassVar[type[WorkflowService]] = WorkflowService
+    queryset = Automation.all_tenants.select_related("live_version")
+    serializer_class = WorkflowSerializer
+    api_scope = "workflows"
+    unique_keys = True
+    required_roles = {"run": Role.RUNNER, "restore": Role.EDITOR, "check": Role.VIEWER}
+
+    def filter_queryset(self, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        """Narrow and order the list by its query parameters."""
+        if self.action != "list":
+            return queryset
+        params = self.request.query_params
+        enabled, search = filters.boolean(params, "enabled"), filters.text(params, "search")
+        if enabled is not None:
+            queryset = queryset.filter(enabled=enabled)
+        if search is not None:
+            queryset = queryset.filter(Q(name__icontains=search) | Q(slug__icontains=search))
+        return queryset.order_by(*filters.ordering(params, ORDERING, "-created_at"))
+
+    def get_serializer_class(self) -> type[Any]:
+        """Return the short shape for the list, the whole one elsewhere."""
+        return WorkflowListSerializer if self.action == "list" else WorkflowSerializer
+
+    def get_service(self) -> WorkflowService:
+        """Return the service for the caller of this request."""
+        return self.service_class(self.principal)
+
+    @extend_schema(request=WorkflowWriteSerializer, responses={201: WorkflowSerializer})
+    def create(self, request: Request) -> Response:
+        """Create a workflow with its first version."""
+        made = self.get_service().create(**_valid(WorkflowWriteSerializer, request))
+        return Response(WorkflowSerializer(made).data, status=201)
+
+    @extend_schema(request=WorkflowWriteSerializer, responses=WorkflowSerializer)
+    def update(self, request: Request, pk: str | None = None) -> Response:
+        """Change the fields that are given; a changed graph or trigger is a new version."""
+        automation = self.get_object()
+        fields = _valid(WorkflowWriteSerializer, request, partial=True)
+        return Response(WorkflowSerializer(self.get_service().update(automation, **fields)).data)
+
+    @extend_schema(request=WorkflowWriteSerializer, responses=WorkflowSerializer)
+    def partial_update(self, request: Request, pk: str | None = None) -> Response:
+        """Change the fields that are given, as PUT does."""
+        return self.update(request, pk)
+
+    @extend_schema(responses={204: None})
+    def destroy(self, request: Request, pk: str | None = None) -> Response:
+        """Delete a workflow with its versions and executions."""
+        self.get_service().delete(self.get_object())
+        return Response(status=204)
+
+    @extend_schema(request=None, responses=VersionSerializer(many=True))
+    @action(detail=True, methods=["get"])
+    def versions(self, request: Request, pk: str | None = None) -> Response:
+        """List the versions of a workflow, newest first."""
+        page = self.paginate_queryset(self.get_object().versions.order_by("-number"))
+        return self.get_paginated_response(VersionSerializer(page, many=True).data)
+
+    @extend_schema(
+        request=None,
+        responses=WorkflowSerializer,
+        parameters=[OpenApiParameter("number", OpenApiTypes.INT, OpenApiParameter.PATH)],
+    )
+    @action(detail=True, methods=["post"], url_path=r"versions/(?P<number>[0-9]{1,9})/restore")
+    def restore(self, request: Request, pk: str | None = None, number: str = "") -> Response:
+        """Make an earlier version live again, as a new one."""
+        restored = self.get_service().restore(self.get_object(), int(number))
+        return Response(WorkflowSerializer(restored).data)
+
+    @extend_schema(request=RunSerializer, responses={202: StartedSerializer})
+    @action(detail=True, methods=["post"])
+    def run(self, request: Request, pk: str | None = None) -> Response:
+        """Start an execution with the given payload, whatever the triggers say."""
+        started = self.get_service().run(self.get_object(), _valid(RunSerializer, request)["payload"])
+        body = {"execution_id": started.id, "message": "Execution queued", "trace_id": started.trace_id}
+        return Response(body, status=202)
+
+    @extend_schema(request=WorkflowCheckSerializer, responses=WorkflowCheckedSerializer)
+    @action(detail=True, methods=["post"], url_path="validate")
+    def check(self, request: Request, pk: str | None = None) -> Response:
+        """Say what is wrong with a graph and a trigger without saving them."""
+        given = _valid(WorkflowCheckSerializer, request)
+        live = self.get_object().live_version
+        if live is not None:
+            saved = {"graph": live.graph, "trigger_type": live.trigger_type}
+            given = {**saved, "trigger_config": live.trigger_config, **given}
+        found = self.get_service().problems(**{"trigger_type": TriggerType.MANUAL, **given})
+        return Response({"valid": not found, "errors": [problem.as_dict() for problem in found]})
+
+
+def _valid(kind: type[Any], request: Request, *, partial: bool = False) -> dict[str, Any]:
+    serializer = kind(data=request.data, partial=partial)
+    serializer.is_valid(raise_exception=True)
+    return dict(serializer.validated_data)
