@@ -56,12 +56,12 @@ $(VENV)/.run-installed: pyproject.toml requirements/run.lock | $(BIN)/python
 	@echo "Installing (first time only, about a minute)..."
 	@$(PIP) --requirement requirements/run.lock
 	@$(PIP) --no-build-isolation --editable .
-	@$(BIN)/python -m compileall -q $(PACKAGES)
+	@$(BIN)/python -m compileall -qq $(PACKAGES) || true
 	@touch $@
 
 $(VENV)/.dev-installed: pyproject.toml requirements/dev.lock | $(BIN)/python
 	@echo "Installing what development needs (first time only, about two minutes)..."
 	@$(PIP) --requirement requirements/dev.lock
 	@$(PIP) --no-build-isolation --editable .
-	@$(BIN)/python -m compileall -q $(PACKAGES)
+	@$(BIN)/python -m compileall -qq $(PACKAGES) || true
 	@touch $@ $(VENV)/.run-installed

@@ -12,7 +12,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -80,11 +80,18 @@ class Plan:
 
 
 class Supervisor:
-    """Starts everything, keeps it running, stops it."""
+    """Starts everything, keeps it running, stops it.
 
-    def __init__(self, plan: Plan) -> None:
+    Args:
+        plan: where and how much.
+        children: the processes to keep running; one of them answers at the plan's port.
+        prepare: the command that makes the database ready and prints what to announce.
+    """
+
+    def __init__(self, plan: Plan, children: Sequence[Child], prepare: Sequence[str]) -> None:
         self.plan = plan
-        self.children = children_of(plan)
+        self.children = children
+        self.prepare = prepare
         self._stop_signals = 0
         self._wakeup, wakeup_write = socket.socketpair()
         self._wakeup.setblocking(False)
@@ -136,8 +143,7 @@ class Supervisor:
         embedded.start_postgres(self.plan.postgres_dir, waiting=waiting)
 
     def _prepare(self) -> dict[str, Any]:
-        command = [sys.executable, "-m", "config.prepare"]
-        process = spawn(command, self.plan.child_environment(), stdout=subprocess.PIPE)
+        process = spawn(self.prepare, self.plan.child_environment(), stdout=subprocess.PIPE)
         try:
             while process.poll() is None:
                 self._sleep(0.5)
@@ -221,7 +227,7 @@ def children_of(plan: Plan) -> list[Child]:
         "--port",
         str(plan.port),
     ]
-    web += ["--loop", "uvloop", "--http", "httptools", "--ws", "websockets", "--log-level", "warning"]
+    web += ["--loop", "uvloop", "--http", "httptools", "--ws", "websockets-sansio", "--log-level", "warning"]
     web += ["--no-access-log", "--no-proxy-headers", "--no-server-header"]
     web += ["--timeout-graceful-shutdown", str(int(STOP_LIMIT_SECONDS) - 2)]
     worker = [sys.executable, "-m", "django", "automate_worker", "--processes", "1"]
@@ -275,7 +281,8 @@ def say(line: str) -> None:
 def main() -> int:
     """Run until stopped; return the exit code."""
     try:
-        Supervisor(Plan.from_environment()).run()
+        plan = Plan.from_environment()
+        Supervisor(plan, children_of(plan), [sys.executable, "-m", "config.prepare"]).run()
     except (AutomateError, ImproperlyConfigured) as error:
         print(f"Cannot run: {error}", file=sys.stderr)
         return 1
