@@ -102,10 +102,11 @@ def w3(plan: Plan) -> Sequence[Measure]:
                 f"ours {recorded[-1]:.1f} ms, seen {seen[-1]:.1f} ms"
             )
             plan.note_load()
-    target = Target(30.0, at_most=True)
     return [
-        Measure("w3 40 steps, started to finished", "ms", recorded, ceiling, target, plan.loads),
-        Measure("w3 40 steps, committed to seen", "ms", seen, load=plan.loads),
+        Measure(
+            "w3 40 steps, committed to seen", "ms", seen, ceiling, Target(30.0, at_most=True), plan.loads
+        ),
+        Measure("w3 40 steps, started to finished", "ms", recorded, load=plan.loads),
     ]
 
 

@@ -11,19 +11,35 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Coroutine, Iterator
+from collections.abc import AsyncIterator, Coroutine, Iterator
+from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass, field
 from typing import Any, cast
 
 import httptools
+import psycopg
 
 from benchmarks import orders
 from benchmarks.processes import ROOT, Stalled
 
+WATCH_SECONDS = 0.0005
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """A store to watch while a paced load runs: after each request, until the query's count has grown by one."""
+
+    url: str
+    query: str
+    timeout: float = 30.0
+
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """`count` requests, either over `concurrency` connections as fast as answers come, or `rate` a second."""
+    """`count` requests, either over `concurrency` connections as fast as answers come, or `rate` a second.
+
+    With a `watch`, a paced load also notes how long after its sending each order's success was in the store.
+    """
 
     port: int
     path: str
@@ -33,6 +49,7 @@ class Load:
     rate: float | None = None
     first: int = 0
     method: str = "POST"
+    watch: Watch | None = None
 
 
 @dataclass(slots=True)
@@ -43,6 +60,7 @@ class Outcome:
     seconds: list[float] = field(default_factory=list)
     statuses: dict[int, int] = field(default_factory=dict)
     refusal: str = ""
+    visible_seconds: list[float] = field(default_factory=list)
 
     @property
     def started_at(self) -> float:
@@ -146,6 +164,7 @@ class _Recorder:
         self._seconds = [0.0] * load.count
         self._statuses: Counter[int] = Counter()
         self._refusal = ""
+        self._visible: list[float] = []
 
     async def send(self, connection: _Connection, index: int) -> None:
         sent = time.time()
@@ -156,8 +175,11 @@ class _Recorder:
         if status >= 300 and not self._refusal:
             self._refusal = connection.content.decode(errors="replace")
 
+    def visible(self, index: int) -> None:
+        self._visible.append(time.time() - self._sent[index])
+
     def outcome(self) -> Outcome:
-        return Outcome(self._sent, self._seconds, dict(self._statuses), self._refusal)
+        return Outcome(self._sent, self._seconds, dict(self._statuses), self._refusal, self._visible)
 
 
 async def closed_loop(load: Load) -> Outcome:
@@ -180,12 +202,50 @@ async def paced(load: Load, rate: float) -> Outcome:
     """Send `rate` requests a second over one connection, each at its own time."""
     recorder = _Recorder(load)
     connection = await _connect(load)
-    start = time.perf_counter()
-    for index in range(load.count):
-        await asyncio.sleep(max(0.0, start + index / rate - time.perf_counter()))
-        await recorder.send(connection, index)
+    async with _store(load.watch) as watched:
+        start = time.perf_counter()
+        for index in range(load.count):
+            await asyncio.sleep(max(0.0, start + index / rate - time.perf_counter()))
+            await recorder.send(connection, index)
+            if watched is not None:
+                await watched.grown()
+                recorder.visible(index)
     connection.close()
     return recorder.outcome()
+
+
+class _Watched:
+    def __init__(self, watch: Watch, connection: psycopg.AsyncConnection[tuple[Any, ...]]) -> None:
+        self._watch = watch
+        self._connection = connection
+        self.count = 0
+
+    async def read(self) -> int:
+        row = await (await self._connection.execute(self._watch.query)).fetchone()
+        assert row is not None
+        return int(row[0])
+
+    async def grown(self) -> None:
+        """Wait until the store has one success more than the last time."""
+        deadline = time.monotonic() + self._watch.timeout
+        self.count += 1
+        while await self.read() < self.count:
+            if time.monotonic() > deadline:
+                raise SystemExit(f"the store did not show success number {self.count} in time")
+            await asyncio.sleep(WATCH_SECONDS)
+
+
+@asynccontextmanager
+async def _store(watch: Watch | None) -> AsyncIterator[_Watched | None]:
+    if watch is None:
+        yield None
+        return
+    async with await psycopg.AsyncConnection.connect(
+        watch.url, autocommit=True, prepare_threshold=0
+    ) as connection:
+        watched = _Watched(watch, connection)
+        watched.count = await watched.read()
+        yield watched
 
 
 def _run(work: Coroutine[Any, Any, Outcome]) -> Outcome:
@@ -198,7 +258,9 @@ def _run(work: Coroutine[Any, Any, Outcome]) -> Outcome:
 
 def main() -> None:
     """Read a Load from stdin, apply it, print the Outcome."""
-    load = Load(**json.load(sys.stdin))
+    given = json.load(sys.stdin)
+    watch = given.pop("watch")
+    load = Load(**given, watch=watch and Watch(**watch))
     work = closed_loop(load) if load.rate is None else paced(load, load.rate)
     json.dump(asdict(_run(work)), sys.stdout)
 

@@ -62,6 +62,7 @@ class Stack:
             concurrency=concurrency,
             rate=rate,
             first=self._posted,
+            watch=load.Watch(self.url, self._queries.succeeded) if rate is not None else None,
         )
         self._posted += count
         return load.apply(given, timeout=timeout)
