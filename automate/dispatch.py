@@ -29,8 +29,8 @@ logger = logging.getLogger(__name__)
 KEEP_TENANTS = 1_000
 
 _EVENTS = """
-SELECT e.id::text, e.tenant_id::text, e.type, e.source, e.payload::text, e.trace_id, e.depth, e.cause_execution_id::text,
-  coalesce(r.revision, 0)
+SELECT e.id::text, e.tenant_id::text, e.type, e.source, e.payload::text, e.trace_id, e.depth,
+  e.cause_execution_id::text, coalesce(r.revision, 0)
 FROM automate_event e LEFT JOIN automate_routingrevision r ON r.tenant_id = e.tenant_id
 WHERE e.id = ANY(%(ids)s::uuid[])
 """
@@ -134,7 +134,14 @@ def dispatch(items: Sequence[ClaimedItem], *, policy: RetryPolicy) -> list[tuple
         matched.append((item, row, event, list(_routes[row[1]].match(event))))
     live = plans.load({route.version_id for *_, routes in matched for route in routes})
     return [
-        (item, [_begin(row, event, route, live[route.version_id], policy) for route in routes if row is not None])
+        (
+            item,
+            [
+                _begin(row, event, route, live[route.version_id], policy)
+                for route in routes
+                if row is not None
+            ],
+        )
         for item, row, event, routes in matched
     ]
 

@@ -79,7 +79,7 @@ class Emitted:
 
 
 def emit_event(
-    type: str,  # noqa: A002 - the documented name
+    type: str,
     payload: dict[str, Any],
     dedupe_key: str | None = None,
     *,
@@ -106,7 +106,7 @@ def emit_event(
 
 
 def emit(
-    type: str,  # noqa: A002 - the documented name
+    type: str,
     payload: Mapping[str, Any],
     dedupe_key: str | None = None,
     *,
@@ -114,9 +114,7 @@ def emit(
     tenant_id: UUID | None = None,
 ) -> Emitted:
     """Store an event as `emit_event` does; also tell whether it is new. At most two statements."""
-    event = new_event(
-        type, payload, dedupe_key, source=source, tenant_id=tenant_id or current_tenant_id()
-    )
+    event = new_event(type, payload, dedupe_key, source=source, tenant_id=tenant_id or current_tenant_id())
     params = batch_params([event])
     if sql.execute(EMIT, params):
         transaction.on_commit(doorbell.ring, robust=True)
@@ -125,7 +123,7 @@ def emit(
 
 
 def new_event(
-    type: str,  # noqa: A002 - the documented name
+    type: str,
     payload: Mapping[str, Any],
     dedupe_key: str | None = None,
     *,
@@ -204,7 +202,7 @@ def run_workflow(workflow_slug: str, payload: dict[str, Any]) -> str:
 
 
 async def aemit_event(
-    type: str,  # noqa: A002 - the documented name
+    type: str,
     payload: dict[str, Any],
     dedupe_key: str | None = None,
 ) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 from automate_core.errors import AutomateError, Problem, ValidationFailed
@@ -184,7 +185,7 @@ class _Compiler:
             return []
         if not edges:
             keys = list(drafts)
-            return [_Arrow(a, b, None) for a, b in zip(keys, keys[1:], strict=False)]
+            return [_Arrow(a, b, None) for a, b in pairwise(keys)]
         arrows: dict[_Arrow, None] = {}
         for number, edge in enumerate(edges):
             arrow = self._edge(f"edges[{number}]", edge, drafts)
@@ -263,7 +264,7 @@ def _assemble(drafts: list[_Draft], arrows: list[_Arrow]) -> Plan:
         outgoing[edge.source].append(edge)
     nodes = []
     for place, draft in enumerate(drafts):
-        assert draft.parts is not None  # noqa: S101 - drafts without parts came with a problem
+        assert draft.parts is not None
         kind, handler, effect, template, raw, prepared, attempts, timeout = draft.parts
         nodes.append(
             Node(

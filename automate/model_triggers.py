@@ -51,7 +51,9 @@ def snapshot(instance: models.Model) -> dict[str, Any]:
     return plain
 
 
-def _saved(sender: type[models.Model], instance: models.Model, created: bool, raw: bool, using: str, **_: Any) -> None:
+def _saved(
+    sender: type[models.Model], instance: models.Model, created: bool, raw: bool, using: str, **_: Any
+) -> None:
     if sender is Trigger:
         forget()
     elif not raw and using == "default" and _is_watched(sender):
@@ -72,7 +74,9 @@ def _is_watched(model: type[models.Model]) -> bool:
     now = time.monotonic()
     if now - _read_at > FRESH_SECONDS:
         triggers = Trigger.all_tenants.filter(type=TriggerType.MODEL, is_enabled=True)
-        _watched = frozenset(str(config.get("model", "")).lower() for config in triggers.values_list("config", flat=True))
+        _watched = frozenset(
+            str(config.get("model", "")).lower() for config in triggers.values_list("config", flat=True)
+        )
         _read_at = now
     return model._meta.label_lower in _watched
 

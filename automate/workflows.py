@@ -80,7 +80,10 @@ def create_workflow(
             automation.save(force_insert=True)
             _publish(automation, dict(graph or EMPTY_GRAPH), trigger_type, dict(trigger_config or {}), user)
             audit.record(
-                actor=by, action="workflow.create", target=f"workflow:{automation.id}", after=_facts(automation)
+                actor=by,
+                action="workflow.create",
+                target=f"workflow:{automation.id}",
+                after=_facts(automation),
             )
     except IntegrityError as error:
         raise _slug_taken(automation.slug) from error

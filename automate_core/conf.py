@@ -35,7 +35,7 @@ class AutomateSettings:
     MAX_CAUSATION_DEPTH: int = 20
     """Longest chain of events caused by executions caused by events."""
     MAX_QUEUE: int = 1_000_000
-    """Ready outbox items of one tenant above which ingest answers 429."""
+    """Pending outbox items of one tenant above which webhook ingest answers 429."""
     STEP_ATTEMPTS: int = 3
     """Tries a failing step gets when its node and workflow say nothing."""
     RETRY_INITIAL_SECONDS: float = 1.0
@@ -58,8 +58,6 @@ class AutomateSettings:
     """(address, token) of the HashiCorp Vault `$vault:` reads; needs the extra `vault`."""
     RETENTION_DAYS: int = 30
     """Age in days after which `automate_prune` removes finished executions and their events."""
-    WEBHOOK_RATE: str = "6000/minute"
-    """Ingest limit per webhook source."""
 
 
 @cache
@@ -69,9 +67,10 @@ def get() -> AutomateSettings:
     known = {field.name for field in fields(AutomateSettings)}
     if unknown := sorted(set(given) - known):
         raise UnknownSetting(f"Unknown AUTOMATE setting {unknown[0]!r}; known: {', '.join(sorted(known))}")
-    return AutomateSettings(
-        **{key: tuple(value) if isinstance(value, list) else value for key, value in given.items()}
-    )
+    plain: dict[str, Any] = {
+        key: tuple(value) if isinstance(value, list) else value for key, value in given.items()
+    }
+    return AutomateSettings(**plain)
 
 
 def _forget(*, setting: str, **_: Any) -> None:

@@ -23,7 +23,7 @@ def execute(
     connection.ensure_connection()
     connection.validate_no_broken_transaction()
     with connection.wrap_database_errors, psycopg.Cursor(connection.connection) as cursor:
-        cursor.execute(statement, params)  # type: ignore[arg-type]
+        cursor.execute(statement, params)
         return cursor.fetchall() if cursor.description else []
 
 

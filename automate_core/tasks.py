@@ -9,7 +9,7 @@ from automate_core.outbox.heartbeat import Heartbeat
 from automate_core.outbox.reaper import OutboxReaper
 
 
-@shared_task(ignore_result=True, name="automate_core.tasks.drain_outbox")
+@shared_task(ignore_result=True, name="automate_core.tasks.drain_outbox")  # type: ignore[untyped-decorator]
 def drain_outbox(max_seconds: float = 50.0) -> None:
     """Drain the outbox until it is empty or `max_seconds` are over."""
     drain = Drain()
@@ -22,7 +22,7 @@ def drain_outbox(max_seconds: float = 50.0) -> None:
         heartbeat.join(timeout=5)
 
 
-@shared_task(ignore_result=True, name="automate_core.tasks.reap_outbox")
+@shared_task(ignore_result=True, name="automate_core.tasks.reap_outbox")  # type: ignore[untyped-decorator]
 def reap_outbox() -> None:
     """Take items back from workers that stopped."""
     OutboxReaper().reap_stale_items()

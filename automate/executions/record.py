@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from automate_core import sql
-from automate_core.outbox.store import ClaimedItem
 from automate_core.outbox.statements import TABLE as OUTBOX
+from automate_core.outbox.store import ClaimedItem
 
 
 @dataclass(slots=True)
@@ -95,7 +95,9 @@ class Recorded:
     leased: dict[str, int]
 
 
-_MINE = "o.id = fence.id AND o.lease_owner = %(worker)s AND o.lease_epoch = fence.epoch AND o.status = 'CLAIMED'"
+_MINE = (
+    "o.id = fence.id AND o.lease_owner = %(worker)s AND o.lease_epoch = fence.epoch AND o.status = 'CLAIMED'"
+)
 
 _FENCE = f"""
 WITH fence AS MATERIALIZED (
@@ -222,7 +224,9 @@ def record(changes: Sequence[Change], *, worker: str, lease_seconds: float) -> R
     )
 
 
-def _columns(params: dict[str, Any], prefix: str, names: Iterable[str], rows: Sequence[tuple[Any, ...]]) -> None:
+def _columns(
+    params: dict[str, Any], prefix: str, names: Iterable[str], rows: Sequence[tuple[Any, ...]]
+) -> None:
     for name, column in zip(names, zip(*rows, strict=True), strict=True):
         params[prefix + name] = list(column)
 
@@ -287,7 +291,7 @@ def _queued_params(params: dict[str, Any], rows: list[tuple[int, FollowUp]], new
     _columns(
         params,
         "q_",
-        "item execution tenant priority trace at max_attempts new".split(),
+        ["item", "execution", "tenant", "priority", "trace", "at", "max_attempts", "new"],
         [
             (
                 item, row.execution_id, row.tenant_id, row.priority, row.trace_id, row.available_at,

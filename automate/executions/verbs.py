@@ -131,5 +131,3 @@ def _check_payload(payload: Any) -> None:
         raise ValidationFailed.of([Problem("payload", f"must be JSON: {error}")]) from error
     if b"\\u0000" in text.replace(b"\\\\", b""):
         raise ValidationFailed.of([Problem("payload", "must not contain the NUL character")])
-
-

@@ -95,7 +95,10 @@ class Execution(TenantOwned):
             models.UniqueConstraint(fields=["tenant", "id"], name="automate_execution_in_tenant"),
             models.CheckConstraint(
                 condition=models.Q(status__in=["SUCCESS", "FAILED", "CANCELLED"], finished_at__isnull=False)
-                | (~models.Q(status__in=["SUCCESS", "FAILED", "CANCELLED"]) & models.Q(finished_at__isnull=True)),
+                | (
+                    ~models.Q(status__in=["SUCCESS", "FAILED", "CANCELLED"])
+                    & models.Q(finished_at__isnull=True)
+                ),
                 name="automate_execution_finished",
             ),
         ]

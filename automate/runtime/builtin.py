@@ -30,9 +30,7 @@ class LoggingStep(StepHandler):
 
     def run(self, config: Mapping[str, Any], context: StepContext) -> StepResult:
         """Log the rendered message."""
-        logger.info(
-            "workflow.logged", extra={"step": context.path, "execution": str(context.execution_id)}
-        )
+        logger.info("workflow.logged", extra={"step": context.path, "execution": str(context.execution_id)})
         return StepResult({"message": config["message"]})
 
 
@@ -124,7 +122,11 @@ class DelayStep(StepHandler):
         seconds = config.get("seconds", 0)
         if isinstance(seconds, str):
             return []
-        if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 <= seconds <= MAX_DELAY_SECONDS:
+        if (
+            isinstance(seconds, bool)
+            or not isinstance(seconds, int | float)
+            or not 0 <= seconds <= MAX_DELAY_SECONDS
+        ):
             return [Problem("seconds", "must be a number from 0 to 31622400")]
         return []
 

@@ -72,9 +72,7 @@ class Effects:
         except AutomateError as error:
             outcome = error
         except Exception as error:
-            logger.exception(
-                "step.crashed", extra={"step": call.node.key, "execution": call.run.row.id}
-            )
+            logger.exception("step.crashed", extra={"step": call.node.key, "execution": call.run.row.id})
             outcome = error
         finally:
             with self._lock:

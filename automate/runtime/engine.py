@@ -21,7 +21,7 @@ from automate.runtime.effects import Effects
 from automate.runtime.retry import RetryPolicy
 from automate.runtime.run import Call, Run
 from automate_core import conf
-from automate_core.errors import TransientError
+from automate_core.errors import ErrorCodes, TransientError
 from automate_core.outbox.handlers import DeadItem, OutboxHandler, Port
 from automate_core.outbox.store import ClaimedItem, LeaseLost
 from automate_core.steps import StepResult, Wait
@@ -34,7 +34,7 @@ TIMEOUT_GRACE_SECONDS = 2.0
 class StepTimeout(TransientError):
     """The call did not return within its time."""
 
-    code = "TIMEOUT"
+    code = ErrorCodes.TIMEOUT
 
 
 class Engine(OutboxHandler):
@@ -55,7 +55,10 @@ class Engine(OutboxHandler):
         self._starting: list[Call] = []
         self._deadlines: dict[Call, float] = {}
         self._effects = Effects(
-            settings.EFFECT_SLOTS, deliver=self._returned, commit=self._commit_database_step, allowed=self._allowed
+            settings.EFFECT_SLOTS,
+            deliver=self._returned,
+            commit=self._commit_database_step,
+            allowed=self._allowed,
         )
 
     def handle(self, items: Sequence[ClaimedItem]) -> None:
@@ -117,7 +120,13 @@ class Engine(OutboxHandler):
     @classmethod
     def dead(cls, items: Sequence[DeadItem]) -> None:
         """Fail the executions whose items were given up."""
-        verbs.bury([(dead.item.payload["execution_id"], dead.error) for dead in items if dead.item.kind == "execution"])
+        verbs.bury(
+            [
+                (dead.item.payload["execution_id"], dead.error)
+                for dead in items
+                if dead.item.kind == "execution"
+            ]
+        )
 
     @classmethod
     def redriven(cls, items: Sequence[ClaimedItem]) -> None:
@@ -192,7 +201,9 @@ class Engine(OutboxHandler):
                 raise
             except DatabaseError as error:
                 logger.exception("engine.change_refused", extra={"item": change.item.id})
-                self.port.store.fail([(change.item, f"The database refused the record: {error}")], self.port.worker)
+                self.port.store.fail(
+                    [(change.item, f"The database refused the record: {error}")], self.port.worker
+                )
                 self._bury_refused(change, str(error))
                 continue
             held |= one.held
@@ -280,6 +291,6 @@ class Engine(OutboxHandler):
         change = Change(call.run.item, settles=False, steps=[row])
         recorded = record([change], worker=self.port.worker, lease_seconds=self.port.store.lease_seconds)
         if not recorded.held:
-            raise LeaseLost(f"The lease on execution {call.run.row.id} was lost before its database step committed")
-
-
+            raise LeaseLost(
+                f"The lease on execution {call.run.row.id} was lost before its database step committed"
+            )

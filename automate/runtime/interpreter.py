@@ -47,7 +47,9 @@ class State:
                 self._missing[edge.target] -= 1
                 if self._missing[edge.target]:
                     continue
-                if any(self._edges[arrival.index] == TAKEN for arrival in self._plan.nodes[edge.target].incoming):
+                if any(
+                    self._edges[arrival.index] == TAKEN for arrival in self._plan.nodes[edge.target].incoming
+                ):
                     self.ready.append(edge.target)
                 else:
                     self.skipped.append(edge.target)

@@ -28,7 +28,8 @@ taken AS (
   WHERE o.id = held.id AND o.status = 'PENDING' AND o.available_at <= clock.now
   RETURNING {statements.COLUMNS}),
 made AS (
-  INSERT INTO {statements.TABLE} AS o (tenant_id, kind, payload, max_attempts, status, attempts, lease_owner, lease_epoch,
+  INSERT INTO {statements.TABLE} AS o (
+    tenant_id, kind, payload, max_attempts, status, attempts, lease_owner, lease_epoch,
     lease_renewed_at, lease_expires_at, trace_id)
   SELECT x.tenant_id, 'execution', jsonb_build_object('execution_id', x.id), %(max_attempts)s, 'CLAIMED', 1,
     %(worker)s, 1, clock.now, clock.now + make_interval(secs => %(lease)s), x.trace_id

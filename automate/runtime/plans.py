@@ -12,7 +12,6 @@ import orjson
 from automate.graph import InvalidGraph, Plan, compile_graph
 from automate_connectors.steps import action_handler
 from automate_core import sql
-
 from automate_core.steps import StepHandler, step_registry
 
 KEEP = 1_000
@@ -22,7 +21,6 @@ SELECT v.id::text, v.graph::text, v.number, a.id::text, a.name, a.slug
 FROM automate_workflowversion v JOIN automate_automation a ON a.id = v.automation_id
 WHERE v.id = ANY(%(ids)s::uuid[])
 """
-
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,5 +69,3 @@ def _compile(graph: Any, workflow: Mapping[str, Any]) -> LivePlan:
     except InvalidGraph as error:
         problem = error.details[0]
         return LivePlan(None, workflow, f"{problem.field}: {problem.message}")
-
-

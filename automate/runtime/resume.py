@@ -9,6 +9,7 @@ import orjson
 
 from automate.enums import TERMINAL, StepStatus
 from automate.executions.record import ExecutionRow, StepRow
+from automate.graph import Plan
 from automate.runtime import plans
 from automate.runtime.retry import RetryPolicy
 from automate.runtime.run import Run, Timer, new_scope
@@ -68,10 +69,9 @@ def _rebuild(
     policy: RetryPolicy,
     now: float,
 ) -> Run:
-    execution = ExecutionRow(
-        *row[:13], started_at=row[13].timestamp() if row[13] else None
-    )
-    plan = live.plan if live and live.plan else plans.Plan((), ())
+    execution = ExecutionRow(*row[:13])
+    execution.started_at = row[13].timestamp() if row[13] else None
+    plan = live.plan if live and live.plan else Plan((), ())
     workflow = live.workflow if live else {}
     run = Run(plan=plan, row=execution, scope=new_scope(event=_event(row), row=execution, workflow=workflow),
               policy=policy, fresh=False)  # fmt: skip

@@ -113,7 +113,9 @@ class Run:
         try:
             self._take(call.node, call.row, result, now)
         except PermanentError as error:
-            self._fail(call.node, call.row, judge(error, tries=1, effect=Effect.PURE, policy=self._policy), now)
+            self._fail(
+                call.node, call.row, judge(error, tries=1, effect=Effect.PURE, policy=self._policy), now
+            )
 
     def success_row(self, call: Call, result: StepResult, now: float) -> StepRow:
         """Return the row of a success that is committed on the call's own thread, without touching the run."""
@@ -303,9 +305,7 @@ def idempotency_key(execution_id: str | UUID, path: str) -> str:
     return hashlib.sha256(f"{execution_id}/{path}".encode()).hexdigest()
 
 
-def new_scope(
-    *, event: Mapping[str, Any], row: ExecutionRow, workflow: Mapping[str, Any]
-) -> dict[str, Any]:
+def new_scope(*, event: Mapping[str, Any], row: ExecutionRow, workflow: Mapping[str, Any]) -> dict[str, Any]:
     """Return the plain data a run's templates and rules see, before any step."""
     return {
         "event": event,

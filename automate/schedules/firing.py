@@ -29,7 +29,9 @@ def fire_due() -> int:
         now = _database_now()
         due = (
             Trigger.all_tenants.select_for_update(skip_locked=True, of=("self",))
-            .filter(type=TriggerType.SCHEDULE, is_enabled=True, next_fire_at__lte=now, automation__enabled=True)
+            .filter(
+                type=TriggerType.SCHEDULE, is_enabled=True, next_fire_at__lte=now, automation__enabled=True
+            )
             .order_by("next_fire_at")[:BATCH]
         )
         fired = [trigger for trigger in due if _fire(trigger, now)]
@@ -38,7 +40,7 @@ def fire_due() -> int:
 
 def _fire(trigger: Trigger, now: datetime) -> bool:
     fire_at = trigger.next_fire_at
-    assert fire_at is not None  # noqa: S101 - filtered by next_fire_at
+    assert fire_at is not None
     try:
         next_fire_at = Schedule.parse(trigger.config).next_after(now)
     except InvalidSchedule as error:

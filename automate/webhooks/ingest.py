@@ -37,7 +37,9 @@ class Ingest:
     async def put(self, event: NewEvent) -> Emitted:
         """Store an event durably; raises IngestUnavailable when that did not work."""
         if len(self._waiting) >= WAITING_LIMIT:
-            raise IngestUnavailable("Too many events are waiting to be stored; send it again", retry_after_seconds=1)
+            raise IngestUnavailable(
+                "Too many events are waiting to be stored; send it again", retry_after_seconds=1
+            )
         stored: asyncio.Future[Emitted] = asyncio.get_running_loop().create_future()
         self._waiting.append((event, stored))
         if self._task is None or self._task.done():
@@ -49,7 +51,7 @@ class Ingest:
             batch, self._waiting = self._waiting[:BATCH], self._waiting[BATCH:]
             try:
                 emitted = await self._store([event for event, _ in batch])
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 - every waiting request gets its answer
                 await self._after_failure(batch, error)
                 continue
             for (_, stored), one in zip(batch, emitted, strict=True):
@@ -84,7 +86,7 @@ class Ingest:
         emitted = [Emitted(event.id, created=True) if event.id in made else None for event in events]
         if None in emitted:
             rows = await (await connection.execute(FIND, params_to_find(params))).fetchall()
-            found = {number: event_id for number, event_id in rows}
+            found: dict[int, str] = dict(rows)
             emitted = [one or Emitted(found[place + 1], created=False) for place, one in enumerate(emitted)]
         return [one for one in emitted if one is not None]
 
@@ -116,6 +118,8 @@ def current() -> Ingest:
 def _refuse(stored: asyncio.Future[Emitted], error: Exception) -> None:
     if stored.done():
         return
-    failure = IngestUnavailable("The event could not be stored just now; send it again", retry_after_seconds=1)
+    failure = IngestUnavailable(
+        "The event could not be stored just now; send it again", retry_after_seconds=1
+    )
     failure.__cause__ = error
     stored.set_exception(failure)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from dataclasses import dataclass
 
@@ -14,6 +15,8 @@ from automate_core import audit, secrets
 from automate_core.context import tenant_scope
 from automate_core.errors import AutomateError, Problem, ValidationFailed
 from automate_core.models import current_tenant_id
+
+logger = logging.getLogger(__name__)
 
 FRESH_SECONDS = 2.0
 """How long a web process may go on with what it read about a source."""
@@ -53,13 +56,18 @@ def create_source(
     problems = []
     if preset not in PRESETS:
         problems.append(Problem("preset", f"must be one of {', '.join(PRESETS)}, not {preset!r}"))
-    if not slug or len(slug) > 100 or not slug.replace("-", "").replace("_", "").isalnum() or not slug.isascii():
+    if (
+        not slug
+        or len(slug) > 100
+        or not slug.replace("-", "").replace("_", "").isalnum()
+        or not slug.isascii()
+    ):
         problems.append(Problem("source", "must be 1 to 100 letters, digits, hyphens or underscores"))
     if not secret:
         problems.append(Problem("secret", "must not be empty"))
     if problems:
         raise ValidationFailed.of(problems)
-    signing_key(preset, secret)
+    signing_key(preset, secret.encode())
     name = f"webhook.{slug}"
     try:
         with transaction.atomic():
@@ -77,7 +85,7 @@ def create_source(
 
 def rotate_secret(source: WebhookSource, secret: str, *, by: str) -> WebhookSource:
     """Sign with a new secret from now on; the one before stays valid until the next rotation."""
-    signing_key(source.preset, secret)
+    signing_key(source.preset, secret.encode())
     with transaction.atomic(), tenant_scope(source.tenant_id):
         previous = secrets.resolve(f"$secret:{source.secret_name}")
         source.previous_secret_name = f"webhook.{source.slug}.previous"
@@ -115,9 +123,12 @@ def _loaded(row: WebhookSource) -> Source:
     with tenant_scope(row.tenant_id):
         for name in filter(None, (row.secret_name, row.previous_secret_name)):
             try:
-                keys.append(signing_key(row.preset, secrets.resolve(f"$secret:{name}")))
-            except AutomateError:
-                continue
+                secret = secrets.resolve(f"$secret:{name}").encode()
+                signing_key(row.preset, secret)
+            except AutomateError as error:
+                logger.warning("webhook.secret_unusable", extra={"source": row.slug, "error": error.message})
+            else:
+                keys.append(secret)
     return Source(
         row.slug, str(row.tenant_id), row.preset, tuple(keys), row.type_header or None, row.type_field or None
     )

@@ -30,7 +30,9 @@ class AuditEntry(TenantOwned):
     class Meta:
         base_manager_name = "all_tenants"
         verbose_name_plural = "audit entries"
-        constraints = [models.UniqueConstraint(fields=["tenant", "number"], name="automate_audit_number_once")]
+        constraints = [
+            models.UniqueConstraint(fields=["tenant", "number"], name="automate_audit_number_once")
+        ]
 
     def __str__(self) -> str:
         return f"{self.actor} {self.action} {self.target}"

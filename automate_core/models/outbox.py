@@ -28,7 +28,10 @@ class OutboxItem(TenantOwned):
     priority = models.SmallIntegerField(default=0, db_default=0)
     payload = models.JSONField(default=dict)
     status = models.CharField(
-        max_length=8, choices=OutboxStatus.choices, default=OutboxStatus.PENDING, db_default=OutboxStatus.PENDING
+        max_length=8,
+        choices=OutboxStatus.choices,
+        default=OutboxStatus.PENDING,
+        db_default=OutboxStatus.PENDING,
     )
     available_at = models.DateTimeField(db_default=Now())
     attempts = models.PositiveSmallIntegerField(default=0, db_default=0)

@@ -82,7 +82,9 @@ def current_tenant_id() -> UUID:
     if slug not in _tenant_ids:
         found = Tenant.objects.filter(slug=slug).values_list("id", flat=True).first()
         if found is None:
-            raise TenantRequired(f"The default tenant {slug!r} does not exist; create it or change DEFAULT_TENANT")
+            raise TenantRequired(
+                f"The default tenant {slug!r} does not exist; create it or change DEFAULT_TENANT"
+            )
         _tenant_ids[slug] = found
     return _tenant_ids[slug]
 
@@ -106,7 +108,7 @@ class TenantOwned(models.Model):
         Tenant, on_delete=models.CASCADE, related_name="+", editable=False, db_index=False
     )
 
-    objects = TenantManager()
+    objects = TenantManager()  # noqa: DJ012 - a field without a reverse name is still a field
     all_tenants = models.Manager()
 
     class Meta:
@@ -115,8 +117,8 @@ class TenantOwned(models.Model):
 
     def save(self, *args: Any, **kwargs: Any) -> None:
         """Save, taking the tenant from context when the row has none."""
-        if self.tenant_id is None:
-            self.tenant_id = self.natural_tenant_id()
+        held: UUID | None = self.tenant_id
+        self.tenant_id = held or self.natural_tenant_id()
         super().save(*args, **kwargs)
 
     def natural_tenant_id(self) -> UUID:

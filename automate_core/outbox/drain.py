@@ -160,7 +160,7 @@ class Drain:
             handler.lost(item_ids)
 
     def _turn_handlers(self) -> bool:
-        return any([handler.turn() for handler in set(self._handlers.values())])
+        return sum(handler.turn() for handler in set(self._handlers.values())) > 0
 
     def _claim(self) -> list[ClaimedItem]:
         """Claim what there is room for. A suspect runs alone: nothing beside it dies with its worker."""

@@ -1,4 +1,4 @@
-"""Which lanes (tenant, priority) a store claims from next: fair turns, and where in each lane to start reading."""
+"""Which lanes (tenant, priority) a store claims from next: fair turns, and where in each to start."""
 
 from __future__ import annotations
 
@@ -64,9 +64,9 @@ class Lanes:
         """Move floors up to the oldest item each lane just gave; rows carry priority and available_at."""
         first: dict[tuple[UUID, int], datetime] = {}
         for row in rows:
-            lane = (row[1], row[10])
-            if lane not in first or row[11] < first[lane]:
-                first[lane] = row[11]
+            place = (row[1], row[10])
+            if place not in first or row[11] < first[place]:
+                first[place] = row[11]
         now = time.monotonic()
         for lane in lanes:
             oldest = first.get((lane.tenant_id, lane.priority))

@@ -9,7 +9,10 @@ from __future__ import annotations
 
 TABLE = "automate_core_outboxitem"
 
-COLUMNS = "o.id, o.tenant_id, o.kind, o.key, o.payload::text, o.attempts, o.max_attempts, o.suspect, o.lease_epoch, o.trace_id"
+COLUMNS = (
+    "o.id, o.tenant_id, o.kind, o.key, o.payload::text, o.attempts, o.max_attempts, o.suspect, o.lease_epoch,"
+    " o.trace_id"
+)
 
 _READY = """o.status = 'PENDING' AND NOT o.suspect
       AND (%(kinds)s::text[] IS NULL OR o.kind = ANY(%(kinds)s::text[]))

@@ -184,7 +184,7 @@ class SkipLockedClaimOutboxStore(OutboxStore):
             delays=[retry.delay_seconds for retry in retries],
             errors=[_stored(retry.error) for retry in retries],
         )
-        return dict(rows)  # type: ignore[arg-type]
+        return {row[0]: row[1] for row in rows}
 
     def fail(self, failures: Sequence[tuple[ClaimedItem, str]], worker: str) -> set[int]:
         """Settle a batch as dead letters, in one statement; return the ids whose lease was still held."""

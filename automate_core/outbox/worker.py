@@ -30,21 +30,24 @@ class Worker:
     def run(self) -> None:
         """Drain, beat, reap and do duties until `stop`, then finish what is in flight and sign off."""
         reap_seconds = min(5.0, max(0.5, self.drain.store.lease_seconds / 6))
-        duties = [Duty("reap", reap_seconds, self._reap), *(duty_registry.get(name) for name in duty_registry)]
-        helpers = [
+        duties = [
+            Duty("reap", reap_seconds, self._reap),
+            *(duty_registry.get(name) for name in duty_registry),
+        ]
+        threads: list[Heartbeat | DutyThread | doorbell.Listener] = [
             Heartbeat(self.drain),
             DutyThread(duties),
             doorbell.Listener(lambda: self.drain.inbox.put(Ring())),
         ]
-        for thread in helpers:
+        for thread in threads:
             thread.start()
         logger.info("worker.started", extra={"worker": self.drain.worker, "kinds": list(self.drain.kinds)})
         try:
             self.drain.run(self._stop)
         finally:
-            for thread in helpers:
+            for thread in threads:
                 thread.stop()
-            for thread in helpers:
+            for thread in threads:
                 thread.join(timeout=5)
             logger.info("worker.stopped", extra={"worker": self.drain.worker})
 

@@ -22,7 +22,9 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Declare the options."""
-        parser.add_argument("--processes", type=int, default=1, help="worker processes to keep running (default 1)")
+        parser.add_argument(
+            "--processes", type=int, default=1, help="worker processes to keep running (default 1)"
+        )
         parser.add_argument(
             "--kinds", default="", help="comma-separated outbox kinds to drain (default: all registered)"
         )
@@ -32,7 +34,9 @@ class Command(BaseCommand):
         wanted = [kind.strip() for kind in kinds.split(",") if kind.strip()] or None
         for kind in wanted or ():
             if kind not in handler_registry:
-                raise CommandError(f"Unknown kind {kind!r}; registered: {', '.join(handler_registry)}", returncode=2)
+                raise CommandError(
+                    f"Unknown kind {kind!r}; registered: {', '.join(handler_registry)}", returncode=2
+                )
         if processes < 1:
             raise CommandError("--processes must be at least 1", returncode=2)
         if processes == 1:
