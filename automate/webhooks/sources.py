@@ -97,6 +97,16 @@ def rotate_secret(source: WebhookSource, secret: str, *, by: str) -> WebhookSour
     return source
 
 
+def disable(source: WebhookSource, *, by: str) -> WebhookSource:
+    """Refuse the source's deliveries from now on."""
+    return _switch(source, is_enabled=False, action="webhook_source.disable", by=by)
+
+
+def enable(source: WebhookSource, *, by: str) -> WebhookSource:
+    """Accept the source's deliveries again."""
+    return _switch(source, is_enabled=True, action="webhook_source.enable", by=by)
+
+
 def cached(slug: str) -> Source | None:
     """Return what is known about a source without asking the database; None when that is too old."""
     held = _cache.get(slug)
@@ -116,6 +126,15 @@ def look_up(slug: str) -> Source:
 def forget() -> None:
     """Drop what is cached."""
     _cache.clear()
+
+
+def _switch(source: WebhookSource, *, is_enabled: bool, action: str, by: str) -> WebhookSource:
+    with transaction.atomic(), tenant_scope(source.tenant_id):
+        source.is_enabled = is_enabled
+        source.save(update_fields=["is_enabled", "updated_at"])
+        audit.record(actor=by, action=action, target=f"webhook_source:{source.slug}")
+    forget()
+    return source
 
 
 def _loaded(row: WebhookSource) -> Source:
