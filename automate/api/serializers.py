@@ -83,7 +83,7 @@ class WorkflowCheckSerializer(serializers.Serializer[Any]):
 class ProblemSerializer(serializers.Serializer[Any]):
     """One wrong field."""
 
-    field = serializers.CharField()  # type: ignore[assignment]
+    field = serializers.CharField()
     message = serializers.CharField()
 
 
@@ -91,7 +91,7 @@ class WorkflowCheckedSerializer(serializers.Serializer[Any]):
     """Whether a graph and a trigger could be saved, and what is wrong with them."""
 
     valid = serializers.BooleanField()
-    errors = ProblemSerializer(many=True)
+    errors = ProblemSerializer(many=True)  # type: ignore[assignment]
 
 
 class VersionSerializer(serializers.ModelSerializer[WorkflowVersion]):

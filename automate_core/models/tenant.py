@@ -108,7 +108,7 @@ class TenantOwned(models.Model):
         Tenant, on_delete=models.CASCADE, related_name="+", editable=False, db_index=False
     )
 
-    objects = TenantManager()  # noqa: DJ012 - a field without a reverse name is still a field
+    objects = TenantManager()
     all_tenants = models.Manager()
 
     class Meta:

@@ -51,7 +51,7 @@ def store(name: str, value: str, *, by: str) -> Secret:
             before=before,
             after={"version": secret.version},
         )
-        _forget(tenant_id, name)
+        transaction.on_commit(partial(database_backend.forget, tenant_id, name))
     return secret
 
 
@@ -67,7 +67,7 @@ def delete(name: str, *, by: str) -> None:
         audit.record(
             actor=by, action="secret.deleted", target=f"secret:{name}", before={"version": secret.version}
         )
-        _forget(tenant_id, name)
+        transaction.on_commit(partial(database_backend.forget, tenant_id, name))
 
 
 def rotate_keys(*, by: str = "system") -> int:
@@ -143,9 +143,3 @@ def _check(name: str, value: str) -> None:
 
 def _put(secret: Secret, sealed: Sealed) -> None:
     secret.key_id, secret.nonce, secret.ciphertext = sealed.key_id, sealed.nonce, sealed.ciphertext
-
-
-def _forget(tenant_id: UUID, name: str) -> None:
-    database_backend.forget(tenant_id, name)
-    # Another thread may have read and cached the old row before this commit.
-    transaction.on_commit(partial(database_backend.forget, tenant_id, name))

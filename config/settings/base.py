@@ -91,7 +91,6 @@ AUTH_PASSWORD_VALIDATORS = [
 AUTOMATE: dict[str, object] = {
     "LEASE_SECONDS": environment.number("AUTOMATE_LEASE_SECONDS", 30.0, least=1.0),
     "HTTP_ALLOW": environment.words("AUTOMATE_HTTP_ALLOW"),
-    "WEBHOOK_RATE": environment.text("AUTOMATE_RATE_WEBHOOK", "6000/minute"),
 }
 
 AUTOMATE_API: dict[str, object] = {**defaults.rates_from(os.environ)}

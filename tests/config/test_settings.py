@@ -89,8 +89,7 @@ def test_variables_become_settings(tmp_path: Path) -> None:
     assert found["SECRET_KEY"] == "given"
     assert found["AUTOMATE"]["LEASE_SECONDS"] == 12.5
     assert found["AUTOMATE"]["HTTP_ALLOW"] == ["127.0.0.1:9000", "ledger:80"]
-    assert found["AUTOMATE"]["WEBHOOK_RATE"] == "9/minute"
-    assert found["AUTOMATE_API"] == {"RATE_STANDARD": "100000/minute"}
+    assert found["AUTOMATE_API"] == {"RATE_STANDARD": "100000/minute", "RATE_WEBHOOK": "9/minute"}
     assert not (tmp_path / "secret.key").exists()
 
 
