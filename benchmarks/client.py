@@ -1,9 +1,10 @@
 """What the benchmarks must do inside Django, as a process of its own; prints JSON.
 
-workflow JSON     create a workflow
-emit FIRST COUNT  emit orders as events
-enqueue COUNT     put no-op items into the outbox
-run SLUG COUNT    run a workflow by hand, one execution after the other
+source SLUG SECRET  create a webhook source with the preset `generic`
+workflow JSON       create a workflow
+emit FIRST COUNT    emit orders as events
+enqueue COUNT       put no-op items into the outbox
+run SLUG COUNT      run a workflow by hand, one execution after the other
 """
 
 from __future__ import annotations
@@ -19,6 +20,13 @@ from django.db import connection, transaction
 from benchmarks import orders
 
 TRANSACTION_SIZE = 1000
+
+
+def source(slug: str, secret: str) -> str:
+    """Create a webhook source that signs like orders do; return its id."""
+    from automate.webhooks.sources import create_source
+
+    return str(create_source(slug=slug, preset="generic", secret=secret, by="benchmarks").id)
 
 
 def workflow(document: str) -> str:
@@ -97,7 +105,9 @@ def main() -> None:
     django.setup()
     command, *words = sys.argv[1:]
     found: Any
-    if command == "workflow":
+    if command == "source":
+        found = source(*words)
+    elif command == "workflow":
         found = workflow(words[0])
     elif command == "emit":
         found = emit(int(words[0]), int(words[1]))

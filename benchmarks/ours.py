@@ -105,9 +105,7 @@ def our_stack(
         ours = until_end.enter_context(installation(server, directory, settings=settings))
         children = [until_end.enter_context(ours.web(port, logs))]
         wait_until(lambda: accepts(port), what="our web process listens", timeout=60, children=children)
-        ours.manage(
-            "automate_webhook", "create", "--source", SOURCE, "--preset", "generic", "--secret", SECRET
-        )
+        ours.client("source", SOURCE, SECRET, timeout=60)
         ours.add_workflow(name="orders", graph=graph, event_type=orders.EVENT_TYPE)
         if worker:
             children.append(until_end.enter_context(ours.worker(logs)))
