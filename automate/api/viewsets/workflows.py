@@ -127,8 +127,8 @@ class WorkflowViewSet(BaseReadOnlyViewSet):
     @action(detail=True, methods=["post"], url_path="validate")
     def check(self, request: Request, pk: str | None = None) -> Response:
         """Say what is wrong with a graph and a trigger without saving them."""
-        given = _valid(WorkflowCheckSerializer, request)
         live = self.get_object().live_version
+        given = _valid(WorkflowCheckSerializer, request)
         if live is not None:
             saved = {"graph": live.graph, "trigger_type": live.trigger_type}
             given = {**saved, "trigger_config": live.trigger_config, **given}
