@@ -206,6 +206,19 @@ def test_verify_finds_a_rewritten_entry_at_its_successor() -> None:
 
 
 @pytest.mark.django_db
+def test_verify_finds_a_rewritten_entry_though_its_successor_is_relinked() -> None:
+    for _ in range(4):
+        record()
+    forged = AuditEntry.objects.get(number=2)
+    forged.actor = "user:2"
+    forged.digest = audit.digest_of(forged)
+    with trigger_off():
+        AuditEntry.objects.filter(number=2).update(actor=forged.actor, digest=forged.digest)
+        AuditEntry.objects.filter(number=3).update(previous_digest=forged.digest)
+    assert audit.verify() == [audit.Break(TENANT, 3, "was changed: its digest does not match its content")]
+
+
+@pytest.mark.django_db
 def test_heads_show_what_verify_cannot_see() -> None:
     for _ in range(3):
         record()

@@ -109,9 +109,11 @@ def test_backend_refuses_malformed_paths(case: Case) -> None:
 def test_backend_values_are_collected(ref: str) -> None:
     with collect_secrets() as seen:
         resolve(ref)
+        resolve(ref)
+    with collect_secrets() as seen_by_async_code:
         async_to_sync(aresolve)(ref)
     resolve(ref)
-    assert seen == [VALUE]
+    assert (seen, seen_by_async_code) == ([VALUE], [VALUE])
 
 
 def test_backend_does_not_show_values(case: Case, ref: str) -> None:
