@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings.local")
 
 from django.core.asgi import get_asgi_application
 
-_django = get_asgi_application()
+_django: Any = get_asgi_application()
 
 # Only now are the apps loaded that these need.
 from automate_api.asgi import limit_body  # noqa: E402

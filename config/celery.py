@@ -39,6 +39,8 @@ app.conf.update(
 app.autodiscover_tasks()
 
 
-@worker_process_init.connect
 def _turn_on_spans(**_: Any) -> None:
     configure("automate-celery")
+
+
+worker_process_init.connect(_turn_on_spans)

@@ -18,4 +18,4 @@ class DatabaseWrapper(base.DatabaseWrapper):
     def get_connection_params(self) -> dict[str, Any]:
         """Return what the driver needs, after making sure that the server runs."""
         embedded.ensure_postgres(**self.settings_dict["EMBEDDED"])
-        return super().get_connection_params()  # type: ignore[no-any-return]
+        return super().get_connection_params()

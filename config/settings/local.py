@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from config import database
+from config import database, environment
 from config.settings.base import *
 
 DATABASES = {
