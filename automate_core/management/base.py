@@ -102,6 +102,11 @@ def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
     return ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
 
 
+def plain(text: str) -> str:
+    """Return a text that cannot steer the terminal: one line, control characters shown as what they are."""
+    return "".join(character if character.isprintable() else repr(character)[1:-1] for character in text)
+
+
 def _require_text(values: Iterable[Any]) -> None:
     for value in values:
         if isinstance(value, str) and any("\ud800" <= character <= "\udfff" for character in value):

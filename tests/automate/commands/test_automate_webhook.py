@@ -45,14 +45,14 @@ def test_create_works_in_the_tenant_named() -> None:
 
 def test_create_refuses_in_one_line() -> None:
     create()
-    with pytest.raises(CommandError, match="^Invalid input: source 'shop' already exists$") as caught:
+    with pytest.raises(CommandError, match=r"^Invalid input: source 'shop' already exists$") as caught:
         create()
     assert caught.value.returncode == 1
-    with pytest.raises(CommandError, match="^Invalid input: source must be 1 to 100 letters"):
+    with pytest.raises(CommandError, match=r"^Invalid input: source must be 1 to 100 letters"):
         create("no spaces")
     with pytest.raises(CommandError, match="secret must not be empty"):
         run("create", "--source", "other", "--preset", "generic", "--secret", "")
-    with pytest.raises(CommandError, match="^There is no tenant 'nobody'$"):
+    with pytest.raises(CommandError, match=r"^There is no tenant 'nobody'$"):
         create("other", "--tenant", "nobody")
     with pytest.raises(CommandError, match="invalid choice: 'carrier-pigeon'"):
         run("create", "--source", "other", "--preset", "carrier-pigeon", "--secret", "s")
