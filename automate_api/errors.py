@@ -140,13 +140,18 @@ def handle(error: Exception, context: Mapping[str, Any]) -> Response:
     return Response(found.body(request.path_info), status=found.status, headers=dict(found.headers))
 
 
+def answer_to(error: Exception, path: str) -> Failure:
+    """Return how `error` is answered under `path`; one nobody foresaw is logged and answered 500."""
+    found = failure_of(error, path)
+    if found is None:
+        logger.error("api.unhandled", exc_info=error, extra={"path": path})
+        found = _internal()
+    return found
+
+
 def response_for(error: Exception, request: HttpRequest) -> HttpResponse:
     """Turn an exception outside DRF (middleware, an async view) into its response."""
-    found = failure_of(error, request.path_info)
-    if found is None:
-        logger.error("api.unhandled", exc_info=error, extra={"path": request.path_info})
-        found = _internal()
-    return _json(found, request.path_info)
+    return _json(answer_to(error, request.path_info), request.path_info)
 
 
 def response_with_status(status: int, path: str) -> HttpResponse:
