@@ -13,5 +13,5 @@ class AutomateApiConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        """Tell the OpenAPI generator about our authentication."""
-        from automate_api import schema  # noqa: F401
+        """Register system checks, and tell the OpenAPI generator about our authentication."""
+        from automate_api import checks, schema  # noqa: F401

@@ -18,6 +18,7 @@ REST_FRAMEWORK: dict[str, Any] = {
     "DEFAULT_RENDERER_CLASSES": ["automate_api.parsing.ORJSONRenderer"],
     "DEFAULT_CONTENT_NEGOTIATION_CLASS": "automate_api.parsing.JSONNegotiation",
     "DEFAULT_PAGINATION_CLASS": "automate_api.pagination.StandardPagination",
+    "DEFAULT_METADATA_CLASS": None,
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "EXCEPTION_HANDLER": "automate_api.errors.handle",
     "UNAUTHENTICATED_USER": "django.contrib.auth.models.AnonymousUser",

@@ -79,10 +79,10 @@ def run(
         if found is not None:
             found.delete()
         response = respond()
-        if response.status_code < 400 and isinstance(response, HttpResponse):
-            _record(request, response, digest, fingerprint)
-        else:
+        if response.status_code >= 400:
             transaction.set_rollback(True)
+        elif isinstance(response, HttpResponse):
+            _record(request, response, digest, fingerprint)
     return response
 
 

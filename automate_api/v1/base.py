@@ -67,6 +67,7 @@ class BaseAPIView(ConfigurableMixin, CORSMixin, APIView):
     parser_classes: Sequence[Any] = (StrictJSONParser,)
     renderer_classes: Sequence[Any] = (ORJSONRenderer,)
     content_negotiation_class = JSONNegotiation
+    metadata_class = None
     schema = AutoSchema()
 
     _scope: ExitStack

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from typing import Any
 
 import pytest
+from asgiref.sync import async_to_sync
 from django.test import Client, RequestFactory, override_settings
 
 from automate_api import throttling
@@ -98,3 +101,28 @@ def test_forwarded_address_is_believed_for_trusted_hops_only(
     request = RequestFactory().get("/", REMOTE_ADDR="10.0.0.1", headers={"X-Forwarded-For": forwarded})
     with limited(TRUSTED_PROXIES=trusted):  # type: ignore[arg-type]
         assert client_address(request) == address
+
+
+_HITTER = """
+import sys
+from django.conf import settings
+settings.configure(AUTOMATE_API={"RATE_STORAGE": sys.argv[1]})
+from automate_api.throttling import hit
+print(sum(hit(scope="t", identity="x", rate="150/hour").allowed for _ in range(100)))
+"""
+
+
+def test_processes_share_one_exact_count_in_redis(redis_url: str) -> None:
+    """Three processes make 300 requests against a limit of 150."""
+    command = [sys.executable, "-c", _HITTER, redis_url]
+    running = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(3)]
+    assert sum(int(process.communicate(timeout=60)[0]) for process in running) == 150
+
+
+def test_async_count_is_the_same_count(redis_url: str) -> None:
+    async def once() -> bool:
+        return (await throttling.ahit(scope="t", identity="x", rate="1/hour")).allowed
+
+    for url in ("memory://", redis_url):
+        with limited(RATE_STORAGE=url):
+            assert [async_to_sync(once)(), async_to_sync(once)()] == [True, False]

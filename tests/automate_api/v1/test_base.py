@@ -181,3 +181,8 @@ def test_pages_have_count_and_relative_links(key_client: MakeClient) -> None:
 )
 def test_bad_page_is_refused(key_client: MakeClient, query: str, status: int) -> None:
     assert page(key_client(), query).status_code == status
+
+
+@pytest.mark.parametrize("path", ["/api/items/", "/api/tenants/", "/api/settings/", "/api/ping/"])
+def test_options_describes_nothing(key_client: MakeClient, path: str) -> None:
+    assert key_client().options(path).status_code == 405

@@ -1,0 +1,246 @@
+"""What holds for every route under /api/, taken from the URL resolver: a new route is tested by being there."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.urls import URLPattern, URLResolver, get_resolver
+
+from automate_api.authentication import AutomateAuthentication
+from automate_api.v1.base import BaseAPIView
+from automate_core.models import Tenant
+from tests.automate.api.conftest import make_event, make_execution, make_workflow
+
+__all__ = ["make_event", "make_execution", "make_workflow"]
+
+PUBLIC = {
+    "/api/auth/token/": "the way in",
+    "/api/auth/token/refresh/": "carries its own token",
+    "/api/auth/token/verify/": "carries its own token",
+    "/api/auth/token/blacklist/": "carries its own token",
+    "/api/schema/": "describes routes, holds no data",
+    "/api/schema/swagger-ui/": "describes routes, holds no data",
+    "/api/schema/redoc/": "describes routes, holds no data",
+    "/api/automate/webhooks/<source>/": "authenticated by its signature",
+}
+"""Routes that answer without a credential, and why."""
+
+METHODS = ("get", "post", "put", "patch", "delete")
+
+
+@dataclass(frozen=True)
+class Route:
+    """A route: its URL with <placeholders>, its view, the methods it answers."""
+
+    url: str
+    callback: Any
+    methods: tuple[str, ...]
+
+    @property
+    def view(self) -> Any:
+        return getattr(self.callback, "cls", None) or getattr(self.callback, "view_class", None)
+
+    def path(self, **values: str) -> str:
+        return re.sub(r"<(\w+)>", lambda match: values.get(match[1], "1"), self.url)
+
+
+def walk(patterns: Sequence[Any], prefix: str = "/") -> Iterator[Route]:
+    for pattern in patterns:
+        url = prefix + readable(str(pattern.pattern))
+        if isinstance(pattern, URLResolver):
+            yield from walk(pattern.url_patterns, url)
+        elif isinstance(pattern, URLPattern) and url.startswith("/api/"):
+            yield Route(url, pattern.callback, methods_of(pattern.callback))
+
+
+def readable(pattern: str) -> str:
+    named = re.sub(r"\(\?P<(\w+)>(?:[^()]|\([^()]*\))*\)", r"<\1>", pattern)
+    return re.sub(r"<\w+:(\w+)>", r"<\1>", named).removeprefix("^").removesuffix("$").removesuffix(r"\Z")
+
+
+def methods_of(callback: Any) -> tuple[str, ...]:
+    actions = getattr(callback, "actions", None)
+    if actions is not None:
+        return tuple(method for method in METHODS if method in actions)
+    view = getattr(callback, "cls", None) or getattr(callback, "view_class", None)
+    return tuple(method for method in METHODS if hasattr(view, method)) if view else ("post",)
+
+
+ROUTES = list(walk(get_resolver("config.urls").url_patterns))
+PRIVATE = [route for route in ROUTES if route.url not in PUBLIC]
+by_url = {"ids": lambda route: route.url}
+
+
+def call(
+    client: Client, method: str, url: str, body: Any = None, content_type: str = "application/json"
+) -> Any:
+    if method == "get":
+        return client.get(url)
+    return client.generic(method.upper(), url, b"{}" if body is None else body, content_type=content_type)
+
+
+def test_resolver_walk_finds_the_documented_routes() -> None:
+    urls = {route.url for route in ROUTES}
+    assert urls >= {
+        *PUBLIC,
+        "/api/automate/workflows/",
+        "/api/automate/workflows/<pk>/",
+        "/api/automate/workflows/<pk>/versions/<number>/restore/",
+        "/api/automate/executions/<pk>/replay/",
+        "/api/automate/events/",
+        "/api/v1/events/<pk>/",
+        "/api/v1/executions/",
+    }
+
+
+@pytest.mark.parametrize("route", PRIVATE, **by_url)
+def test_private_route_is_authenticated_scoped_and_limited(route: Route) -> None:
+    assert issubclass(route.view, BaseAPIView)
+    view = route.view(**getattr(route.callback, "initkwargs", {}))
+    assert [type(found) for found in view.get_authenticators()] == [AutomateAuthentication]
+    assert (view.public, bool(view.get_permissions()), bool(view.get_throttles())) == (False, True, True)
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("route", PRIVATE, **by_url)
+def test_private_route_answers_anonymous_with_401(route: Route) -> None:
+    answers = [call(Client(), method, route.path()) for method in route.methods]
+    assert [answer.status_code for answer in answers] == [401] * len(route.methods)
+    for answer in answers:
+        assert answer.json()["error"]["code"] == "UNAUTHORIZED"
+        assert answer["X-RateLimit-Limit"] == "1000000"
+        assert answer["Cache-Control"] == "no-store"
+        assert answer["X-Trace-ID"] == answer.json()["error"]["trace_id"]
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("route", [r for r in ROUTES if r.url in PUBLIC], **by_url)
+def test_public_route_is_limited_and_traced(route: Route) -> None:
+    for method in route.methods:
+        answer = call(Client(), method, route.path())
+        assert answer.status_code < 500
+        assert "X-RateLimit-Limit" in answer
+        assert "X-Trace-ID" in answer
+
+
+@pytest.fixture
+def foreign_ids(
+    make_workflow: Callable[..., Any],
+    make_execution: Callable[..., Any],
+    make_event: Callable[..., Any],
+    other_tenant: Tenant,
+) -> dict[str, str]:
+    """Ids of another tenant's things, by the collection in the route."""
+    workflow = make_workflow(of=other_tenant)
+    return {
+        "workflows": str(workflow.pk),
+        "executions": str(make_execution(workflow).pk),
+        "events": str(make_event(of=other_tenant).pk),
+    }
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("route", [r for r in PRIVATE if "<" in r.url], **by_url)
+def test_thing_of_another_tenant_is_404(
+    key_client: Callable[..., Client], foreign_ids: dict[str, str], route: Route
+) -> None:
+    collection = re.search(r"/(\w+)/<", route.url)
+    assert collection is not None
+    path = route.path(pk=foreign_ids[collection[1]])
+    client = key_client()
+    statuses = [call(client, method, path).status_code for method in route.methods]
+    assert statuses == [404] * len(route.methods)
+
+
+QUERIES = [
+    "page=-1",
+    "page=" + "9" * 400,
+    "page_size=1000000000",
+    "page_size=-1",
+    "since=notadate",
+    "until=99999-01-01",
+    "ordering=%27;--",
+    "search=%25_%5C%22%27",
+    "enabled=%F0%9F%98%80",
+    "status=%E2%80%AE",
+    "workflow=1",
+    "a=%00",
+    "a=%ff%fe",
+    "&&=&==",
+    "type=" + "x" * 5000,
+]
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("route", [r for r in ROUTES if "get" in r.methods], **by_url)
+def test_no_query_is_a_server_error(key_client: Callable[..., Client], route: Route) -> None:
+    client = key_client()
+    answers = {query: client.get(f"{route.path()}?{query}").status_code for query in QUERIES}
+    assert {query: status for query, status in answers.items() if status >= 500} == {}
+
+
+BODIES = [
+    (b"", "application/json"),
+    (b"{", "application/json"),
+    (b"[]", "application/json"),
+    (b"null", "application/json"),
+    (b"\xff\xfe", "application/json"),
+    (b"[" * 2000 + b"]" * 2000, "application/json"),
+    (b'{"name": "\\u0000"}', "application/json"),
+    (b'{"name": 1e999}', "application/json"),
+    (b'{"name": "\\ud800"}', "application/json"),
+    (b'{"name": {"a": []}, "type": [], "payload": 1, "graph": [1], "slug": {}}', "application/json"),
+    (
+        b'{"name": "a", "graph": {"nodes": [{"id": {}, "type": [], "config": 1}], "edges": 7}}',
+        "application/json",
+    ),
+    (b'{"name": "a", "graph": {"nodes": null, "edges": {"a": 1}}}', "application/json"),
+    (b'{"name": "a", "trigger_type": {}, "trigger_config": {"rule": [[]], "cron": 5}}', "application/json"),
+    (b'{"name": "a", "trigger_type": "schedule", "trigger_config": {"cron": ["*"]}}', "application/json"),
+    (
+        b'{"name": "a", "trigger_type": "model", "trigger_config": {"model": [], "changes": 5}}',
+        "application/json",
+    ),
+    (b'{"name": "a", "trigger_type": "event", "trigger_config": {"event_type": {}}}', "application/json"),
+    (
+        b'{"name": "a", "trigger_type": "model", "trigger_config": {"model": "a.b", "changes": [{}]}}',
+        "application/json",
+    ),
+    (b'{"type": "a", "payload": {"n": 123456789012345678901234567890}}', "application/json"),
+    (b"{}", "application/json; charset=utf-7"),
+    (b"a=b", "application/x-www-form-urlencoded"),
+    (b"--x", "multipart/form-data; boundary=x"),
+    (b"<a/>", "text/xml"),
+    (b"{}", "nonsense"),
+]
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("route", [r for r in ROUTES if r.methods != ("get",)], **by_url)
+def test_no_body_is_a_server_error(
+    key_client: Callable[..., Client], make_workflow: Callable[..., Any], route: Route
+) -> None:
+    client, workflow = key_client(), make_workflow()
+    path = route.path(pk=str(workflow.pk))
+    failures = []
+    for method in route.methods:
+        for body, content_type in BODIES if method not in ("get", "delete") else ():
+            answer = call(client, method, path, body, content_type)
+            if answer.status_code >= 500:
+                failures.append((method, body, content_type, answer.status_code))
+            elif answer.status_code >= 400:
+                assert sorted(answer.json()["error"]) == ["code", "details", "message", "trace_id"]
+    assert failures == []
+
+
+@pytest.mark.django_db
+def test_openapi_document_lists_every_private_route() -> None:
+    document = Client().get("/api/schema/").json()
+    described = {re.sub(r"{\w+}", "{}", path) for path in document["paths"]}
+    assert {re.sub(r"<\w+>", "{}", route.url) for route in PRIVATE} <= described
+    assert document["openapi"].startswith("3.0")
