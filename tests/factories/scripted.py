@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from automate_core.outbox.drain import Drain
-from automate_core.steps import Effect, StepContext, StepHandler, StepResult
+from automate_core.steps import Effect, StepContext, StepHandler, StepResult, Wait
 
 PATIENCE_SECONDS = 20.0
 
@@ -28,11 +28,7 @@ class ScriptedStep(StepHandler):
         """Do as told."""
         self.calls.append(context)
         result = self._act(config, context)
-        return result if result is None or not _is_plain(result) else StepResult(result)
-
-
-def _is_plain(result: Any) -> bool:
-    return type(result).__name__ not in ("StepResult", "Wait")
+        return result if isinstance(result, StepResult | Wait) else StepResult(result)
 
 
 @dataclass
