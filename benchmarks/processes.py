@@ -41,7 +41,7 @@ def child(name: str, argv: Sequence[str], *, env: Mapping[str, str], logs: Path)
     """Run a process for the time of the block; its whole group is ended after it."""
     logs.mkdir(parents=True, exist_ok=True)
     log = logs / f"{name}.log"
-    with log.open("ab") as out:
+    with log.open("wb") as out:
         process = subprocess.Popen(
             argv, env=dict(env), cwd=ROOT, stdout=out, stderr=subprocess.STDOUT, start_new_session=True
         )

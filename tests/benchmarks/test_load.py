@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 
+import psycopg
 import pytest
 
 from benchmarks import load, orders
@@ -84,6 +85,21 @@ def test_apply_paces_the_orders_in_their_sequence(server):
 def test_apply_refuses_to_measure_answers_other_than_2xx(server):
     with pytest.raises(Refused, match=r'429: 1.*\{"error":"no"\}'):
         load.apply(given(server), timeout=60)
+
+
+def test_apply_waits_after_each_paced_order_until_the_store_has_one_more(server, url):
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("CREATE SEQUENCE reads")
+        watch = load.Watch(url, "SELECT nextval('reads') / 10")
+
+        outcome = load.apply(given(server, rate=1000.0, count=5, watch=watch), timeout=60)
+
+        # The first read finds 0 successes; success number n is seen by read 10 n.
+        assert connection.execute("SELECT last_value FROM reads").fetchone() == (50,)
+    assert len(outcome.visible_seconds) == 5
+    assert all(
+        seen > answered for seen, answered in zip(outcome.visible_seconds, outcome.seconds, strict=True)
+    )
 
 
 def test_outcome_rate_runs_from_the_first_send_to_the_last_answer():
