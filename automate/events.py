@@ -13,6 +13,7 @@ from django.db import transaction
 
 from automate.executions.verbs import start_execution
 from automate_core import conf, sql
+from automate_core.arrays import plain, quoted
 from automate_core.context import current_cause, current_trace_id
 from automate_core.errors import Problem, ValidationFailed
 from automate_core.ids import uuid7
@@ -164,16 +165,16 @@ def new_event(
 def batch_params(events: Sequence[NewEvent]) -> dict[str, Any]:
     """Return the parameters of EMIT for a batch."""
     return {
-        "ids": [event.id for event in events],
-        "tenants": [event.tenant_id for event in events],
-        "types": [event.type for event in events],
-        "sources": [event.source for event in events],
-        "payloads": [event.payload for event in events],
-        "keys": [event.key for event in events],
-        "prior_keys": [event.prior_key for event in events],
-        "traces": [event.trace_id for event in events],
-        "causes": [event.cause_execution_id for event in events],
-        "depths": [event.depth for event in events],
+        "ids": plain(event.id for event in events),
+        "tenants": plain(event.tenant_id for event in events),
+        "types": quoted(event.type for event in events),
+        "sources": quoted(event.source for event in events),
+        "payloads": quoted(event.payload for event in events),
+        "keys": quoted(event.key for event in events),
+        "prior_keys": quoted(event.prior_key for event in events),
+        "traces": quoted(event.trace_id for event in events),
+        "causes": plain(event.cause_execution_id for event in events),
+        "depths": plain(event.depth for event in events),
         "max_attempts": conf.get().MAX_CLAIMS,
     }
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from automate_core import sql
+from automate_core.arrays import plain, quoted
 from automate_core.outbox.statements import TABLE as OUTBOX
 from automate_core.outbox.store import ClaimedItem
 
@@ -174,6 +175,24 @@ queued AS (
   WHERE {{allowed}}
   RETURNING id, payload ->> 'execution_id' AS execution, status)"""
 
+# Columns that may hold any text; all others are numbers, ids, or words of ours.
+_TEXTS = frozenset(
+    [
+        "context",
+        "trace",
+        "path",
+        "node_key",
+        "node_type",
+        "route",
+        "input",
+        "output",
+        "variables",
+        "error_code",
+        "error_message",
+        "error_summary",
+    ]
+)
+
 
 def record(changes: Sequence[Change], *, worker: str, lease_seconds: float) -> Recorded:
     """Write what happened, in one statement and (outside a transaction) one commit.
@@ -189,9 +208,9 @@ def record(changes: Sequence[Change], *, worker: str, lease_seconds: float) -> R
     params: dict[str, Any] = {
         "worker": worker,
         "lease": lease_seconds,
-        "ids": [change.item.id for change in changes],
-        "epochs": [change.item.epoch for change in changes],
-        "settles": [change.settles for change in changes],
+        "ids": plain(change.item.id for change in changes),
+        "epochs": plain(change.item.epoch for change in changes),
+        "settles": plain(change.settles for change in changes),
     }
     made = [(change.item.id, row) for change in changes for row in change.made]
     changed = [(change.item.id, row) for change in changes for row in change.changed]
@@ -228,7 +247,7 @@ def _columns(
     params: dict[str, Any], prefix: str, names: Iterable[str], rows: Sequence[tuple[Any, ...]]
 ) -> None:
     for name, column in zip(names, zip(*rows, strict=True), strict=True):
-        params[prefix + name] = list(column)
+        params[prefix + name] = quoted(column) if name in _TEXTS else plain(column)
 
 
 def _made_params(params: dict[str, Any], rows: list[tuple[int, ExecutionRow]]) -> None:

@@ -13,6 +13,7 @@ from uuid import UUID
 import orjson
 
 from automate_core import sql
+from automate_core.arrays import plain
 from automate_core.errors import AutomateError
 from automate_core.outbox import statements
 from automate_core.outbox.lanes import Lanes
@@ -199,8 +200,8 @@ class SkipLockedClaimOutboxStore(OutboxStore):
             return set()
         deadline = time.monotonic() + self.lease_seconds
         params = {
-            "ids": [one.item.id for one in held],
-            "epochs": [one.item.epoch for one in held],
+            "ids": plain(one.item.id for one in held),
+            "epochs": plain(one.item.epoch for one in held),
             "worker": worker,
             "lease": self.lease_seconds,
         }
@@ -267,8 +268,8 @@ class SkipLockedClaimOutboxStore(OutboxStore):
         if not items:
             return []
         params = {
-            "ids": [item.id for item in items],
-            "epochs": [item.epoch for item in items],
+            "ids": plain(item.id for item in items),
+            "epochs": plain(item.epoch for item in items),
             "worker": worker,
             **columns,
         }
@@ -280,7 +281,7 @@ class SkipLockedClaimOutboxStore(OutboxStore):
     def _settle(self, statement: str, item_id: int, worker: str, **columns: Any) -> None:
         held = self._held.pop(item_id, None)
         epoch = held.item.epoch if held else None
-        params = {"ids": [item_id], "epochs": [epoch], "worker": worker, **columns}
+        params = {"ids": plain([item_id]), "epochs": plain([epoch]), "worker": worker, **columns}
         if held is None or not sql.execute(statement, params, using=self.using):
             raise LeaseLost(f"{worker!r} no longer holds outbox item {item_id}")
 
