@@ -14,10 +14,10 @@ class AutomateConfig(AppConfig):
 
     def ready(self) -> None:
         """Register what the engine brings."""
-        from automate import model_triggers
+        from automate import doctor, model_triggers
         from automate.outbox_handlers import EngineHandler
         from automate.runtime.builtin import register_builtin_steps
-        from automate.schedules.firing import fire_due
+        from automate.schedules import fire_due
         from automate_core.outbox.duties import Duty, duty_registry
         from automate_core.outbox.handlers import handler_registry, register_handler
 
@@ -25,4 +25,5 @@ class AutomateConfig(AppConfig):
         if "event" not in handler_registry:
             register_handler(EngineHandler)
             duty_registry.register("schedules", Duty("schedules", 1.0, fire_due))
+        doctor.register()
         model_triggers.connect()

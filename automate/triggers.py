@@ -8,7 +8,7 @@ from typing import Any
 
 from automate.enums import TriggerType
 from automate.rules import compile_rule
-from automate.schedules.cron import InvalidSchedule, Schedule
+from automate.cron import InvalidSchedule, Schedule
 from automate_core.errors import AutomateError, Problem
 
 MODEL_CHANGES = ("created", "updated", "deleted")

@@ -15,7 +15,7 @@ from automate.enums import TriggerType
 from automate.graph import graph_problems
 from automate.models import Automation, Trigger, WorkflowVersion
 from automate.runtime.plans import find_handler
-from automate.schedules.cron import Schedule
+from automate.cron import Schedule
 from automate.triggers import trigger_problems, trigger_spec
 from automate_core import audit
 from automate_core.errors import NotFound, Problem, ValidationFailed

@@ -177,21 +177,11 @@ queued AS (
 
 # Columns that may hold any text; all others are numbers, ids, or words of ours.
 _TEXTS = frozenset(
-    [
-        "context",
-        "trace",
-        "path",
-        "node_key",
-        "node_type",
-        "route",
-        "input",
-        "output",
-        "variables",
-        "error_code",
-        "error_message",
-        "error_summary",
-    ]
-)
+    {
+        "context", "trace", "path", "node_key", "node_type", "route", "input", "output", "variables",
+        "error_code", "error_message", "error_summary",
+    }
+)  # fmt: skip
 
 
 def record(changes: Sequence[Change], *, worker: str, lease_seconds: float) -> Recorded:

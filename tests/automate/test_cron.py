@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from automate.schedules.cron import (
+from automate.cron import (
     EPOCH,
     INTERVAL_LIMIT_SECONDS,
     CronSchedule,
