@@ -170,8 +170,8 @@ def _refresh(revisions: Mapping[str, int]) -> None:
         if (held := _routes.get(tenant_id)) is None or held.revision != revision
     ]
     if stale:
-        for tenant_id in stale:
-            _routes[tenant_id] = Routes(revisions[tenant_id])
+        # Kept only when complete: with a table left empty by a lost connection, events would start nothing.
+        fresh = {tenant_id: Routes(revisions[tenant_id]) for tenant_id in stale}
         for tenant_id, trigger_id, kind, event_type, source, rule, automation_id, version_id in sql.execute(
             _TRIGGERS, {"tenants": stale}
         ):
@@ -181,6 +181,9 @@ def _refresh(revisions: Mapping[str, int]) -> None:
                 logger.warning("dispatch.rule_invalid", extra={"trigger": trigger_id, "error": error.message})
                 continue
             route = Route(trigger_id, automation_id, version_id, source, compiled)
-            _routes[tenant_id].add(kind, event_type, route)
-        while len(_routes) > KEEP_TENANTS:
-            _routes.popitem(last=False)
+            fresh[tenant_id].add(kind, event_type, route)
+        _routes.update(fresh)
+    for tenant_id in revisions:
+        _routes.move_to_end(tenant_id)
+    while len(_routes) > max(KEEP_TENANTS, len(revisions)):
+        _routes.popitem(last=False)
