@@ -10,13 +10,14 @@ import random
 import socket
 import threading
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from django.db import InterfaceError, OperationalError, connection
 
-from automate_core import conf
+from automate_core import conf, metrics
 from automate_core.outbox import doorbell
 from automate_core.outbox.handlers import OutboxHandler, Port, handler_registry
 from automate_core.outbox.store import ClaimedItem, SkipLockedClaimOutboxStore
@@ -74,6 +75,7 @@ class Drain:
         self._poll_seconds = settings.POLL_SECONDS
         self._handlers = self._make_handlers()
         self._quarantined: list[ClaimedItem] = []
+        self._unhanded: list[tuple[OutboxHandler, list[ClaimedItem]]] = []
         self._alone = False
         self._alert_until = 0.0
         self._suspect_turn_at = time.monotonic() + SUSPECT_TURN_SECONDS
@@ -101,18 +103,27 @@ class Drain:
     def run_until_empty(self, *, max_seconds: float = 50.0) -> None:
         """Drain until nothing is ready or in flight, or the time is over; then give back what has not started."""
         deadline = time.monotonic() + max_seconds
+        looked = False
         while time.monotonic() < deadline:
-            if not self.turn():
-                if not self.store.held_count():
-                    break
+            if self.turn():
+                looked = False
+            elif self.store.held_count():
                 self._hear(timeout=0.05)
+            elif looked:
+                break
+            else:
+                self.store.look_soon()
+                looked = True
         self.close()
 
     def turn(self) -> bool:
         """Do one round: news, work in flight, one claim; return whether anything moved."""
         while self._hear(timeout=0):
             pass
+        self._hand_out_rest()
         moved = self._turn_handlers()
+        if self._stopping:
+            self._release_quarantined()
         items = self._claim() if self.healthy and not self._stopping else []
         if items:
             self._hand_out(items)
@@ -154,6 +165,7 @@ class Drain:
 
     def _lose(self, item_ids: set[int]) -> None:
         logger.warning("outbox.lease_lost", extra={"worker": self.worker, "items": sorted(item_ids)})
+        metrics.lease_lost.inc(len(item_ids))
         for item_id in item_ids:
             self.store.forget(item_id)
         for handler in set(self._handlers.values()):
@@ -178,17 +190,41 @@ class Drain:
                 self._suspect_turn_at = time.monotonic() + SUSPECT_TURN_SECONDS
         else:
             room = self.limit - held
-            items = self.store.claim_batch(self.worker, room) if room > 0 else []
+            items = self._claim_batch(room) if room > 0 else []
             if items and items[0].suspect and held:
                 self._quarantined = items
                 return []
         self._alone = bool(items) and items[0].suspect
         return items
 
+    def _claim_batch(self, room: int) -> list[ClaimedItem]:
+        started = time.perf_counter()
+        items = self.store.claim_batch(self.worker, room)
+        if items:
+            metrics.claim_seconds.observe(time.perf_counter() - started)
+        return items
+
     def _hand_out(self, items: list[ClaimedItem]) -> None:
         logger.debug("outbox.claimed", extra={"count": len(items)})
+        for kind, count in Counter(item.kind for item in items).items():
+            metrics.outbox_claimed.labels(kind=kind).inc(count)
         by_handler: dict[OutboxHandler, list[ClaimedItem]] = {}
         for item in items:
             by_handler.setdefault(self._handlers[item.kind], []).append(item)
-        for handler, batch in by_handler.items():
-            handler.handle(batch)
+        self._unhanded.extend(by_handler.items())
+        self._hand_out_rest()
+
+    def _hand_out_rest(self) -> None:
+        """Hand out what is claimed; a batch whose handler lost the database is handed out again, not forgotten."""
+        while self._unhanded:
+            handler, batch = self._unhanded[0]
+            handler.handle([item for item in batch if self.store.holds(item)])
+            del self._unhanded[0]
+            for item in batch:
+                if not self.store.holds(item):
+                    self.store.forget(item.id)
+
+    def _release_quarantined(self) -> None:
+        if self._quarantined:
+            self.store.release(self._quarantined, self.worker)
+            self._quarantined = []

@@ -40,6 +40,10 @@ class Lanes:
         """Tell whether enough time has passed since the last look, in proportion to its cost."""
         return time.monotonic() >= self._next_look
 
+    def look_soon(self) -> None:
+        """Let the next claim that finds nothing look, whatever the last look cost."""
+        self._next_look = 0.0
+
     def found(self, rows: Sequence[Row], *, took_seconds: float) -> None:
         """Replace what is known by the rows of a look: (tenant, priority, oldest ready, suspects)."""
         now = time.monotonic()

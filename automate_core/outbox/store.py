@@ -142,6 +142,10 @@ class SkipLockedClaimOutboxStore(OutboxStore):
             return self.claim_suspect(worker)
         return claimed
 
+    def look_soon(self) -> None:
+        """Let the next claim look at the whole outbox when the lanes it knows give nothing."""
+        self._lanes.look_soon()
+
     def claim_suspect(self, worker: str) -> list[ClaimedItem]:
         """Lease the oldest suspect item, alone."""
         params = {"worker": worker, "lease": self.lease_seconds, "kinds": self._kinds}
