@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import Counter
 from collections.abc import Sequence
 from typing import ClassVar
 
@@ -20,15 +21,18 @@ from automate.runtime import resume
 from automate.runtime.effects import Effects
 from automate.runtime.retry import RetryPolicy
 from automate.runtime.run import Call, Run
-from automate_core import conf
+from automate_core import conf, metrics
 from automate_core.errors import ErrorCodes, TransientError
 from automate_core.outbox.handlers import DeadItem, OutboxHandler, Port
-from automate_core.outbox.store import ClaimedItem, LeaseLost
+from automate_core.outbox.store import ClaimedItem, LeaseLost, Retry
 from automate_core.steps import StepResult, Wait
+from automate_core.telemetry import span
 
 logger = logging.getLogger(__name__)
 
 TIMEOUT_GRACE_SECONDS = 2.0
+REDISPATCH_SECONDS = 1.0
+"""Wait before an event is matched again whose executions could not be stored."""
 
 
 class StepTimeout(TransientError):
@@ -91,8 +95,11 @@ class Engine(OutboxHandler):
         changes, parties = self._changes(now)
         if not changes:
             return False
-        recorded = self._record(changes)
+        started = time.perf_counter()
+        with span("engine.commit", changes=len(changes)):
+            recorded = self._record(changes)
         self._active.clear()
+        _count(changes, recorded, time.perf_counter() - started)
         for change in changes:
             self._settled(change, parties[change.item.id], recorded)
         broadcast.send([change for change in changes if change.item.id in recorded.held])
@@ -200,19 +207,24 @@ class Engine(OutboxHandler):
             except (OperationalError, InterfaceError):
                 raise
             except DatabaseError as error:
-                logger.exception("engine.change_refused", extra={"item": change.item.id})
-                self.port.store.fail(
-                    [(change.item, f"The database refused the record: {error}")], self.port.worker
-                )
-                self._bury_refused(change, str(error))
+                self._refused(change, error)
                 continue
             held |= one.held
             leased |= one.leased
         return Recorded(frozenset(held), leased)
 
-    def _bury_refused(self, change: Change, error: str) -> None:
-        if change.item.kind == "execution" and change.item.payload:
-            verbs.bury([(change.item.payload["execution_id"], f"The database refused the record: {error}")])
+    def _refused(self, change: Change, error: DatabaseError) -> None:
+        """Settle an item whose record the database refuses: its workflow was deleted, or the data is at fault."""
+        store, worker, reason = self.port.store, self.port.worker, f"The database refused the record: {error}"
+        execution_id = change.item.payload.get("execution_id")
+        if execution_id is not None and verbs.is_gone(execution_id):
+            store.complete([change.item], worker)
+            return
+        logger.error("engine.change_refused", exc_info=error, extra={"item": change.item.id})
+        if execution_id is None:
+            store.retry([Retry(change.item, reason, REDISPATCH_SECONDS)], worker)
+        elif store.fail([(change.item, reason)], worker):
+            verbs.bury([(execution_id, reason)])
 
     def _settled(self, change: Change, runs: list[Run], recorded: Recorded) -> None:
         item = change.item
@@ -294,3 +306,23 @@ class Engine(OutboxHandler):
             raise LeaseLost(
                 f"The lease on execution {call.run.row.id} was lost before its database step committed"
             )
+
+
+def _count(changes: Sequence[Change], recorded: Recorded, seconds: float) -> None:
+    """Bring a committed batch into the metrics."""
+    metrics.commit_seconds.observe(seconds)
+    metrics.lease_lost.inc(len(changes) - len(recorded.held))
+    held = [change for change in changes if change.item.id in recorded.held]
+    for kind, count in Counter(change.item.kind for change in held if change.settles).items():
+        metrics.outbox_done.labels(kind=kind).inc(count)
+    ended = Counter(
+        row.status
+        for change in held
+        for row in (*change.made, *change.changed)
+        if row.finished_at is not None
+    )
+    for status, count in ended.items():
+        metrics.executions_finished.labels(status=str(status)).inc(count)
+    steps = Counter(step.status for change in held for step in change.steps if step.finished_at is not None)
+    for status, count in steps.items():
+        metrics.steps_finished.labels(status=str(status)).inc(count)
