@@ -11,7 +11,7 @@ from django.db import transaction
 
 from automate.enums import ExecutionStatus
 from automate.models import Automation, Execution
-from automate_core import sql
+from automate_core import conf, sql
 from automate_core.context import current_cause, current_trace_id
 from automate_core.errors import Conflict, NotFound, Problem, ValidationFailed
 from automate_core.outbox import enqueue
@@ -39,13 +39,18 @@ WHERE x.id = ANY(%(ids)s::uuid[]) AND x.status = 'FAILED' AND x.error_code IN ('
 """
 
 
+class ExecutionTooDeep(ValidationFailed):
+    """The chain of executions started from inside executions is too long; the workflows probably form a loop."""
+
+
 def start_execution(*, slug: str, payload: Mapping[str, Any]) -> Execution:
     """Create an execution of the workflow's live version and queue it, in one transaction.
 
     Raises:
         NotFound, Conflict, ValidationFailed: see `automate.events.run_workflow`.
+        ExecutionTooDeep: started too far down a chain of executions.
     """
-    _check_payload(payload)
+    context = _plain_payload(payload)
     automation = Automation.objects.filter(slug=slug).first()
     if automation is None:
         raise NotFound(f"There is no workflow {slug!r}")
@@ -54,11 +59,16 @@ def start_execution(*, slug: str, payload: Mapping[str, Any]) -> Execution:
     if automation.live_version_id is None:
         raise Conflict(f"The workflow {slug!r} has no version yet; save a graph first")
     cause = current_cause()
+    if cause and cause.depth > conf.get().MAX_CAUSATION_DEPTH:
+        raise ExecutionTooDeep(
+            f"The run of {slug!r} would be number {cause.depth} in a chain of events and executions; "
+            f"at most {conf.get().MAX_CAUSATION_DEPTH} are allowed"
+        )
     with transaction.atomic():
         execution = Execution.objects.create(
             automation=automation,
             version_id=automation.live_version_id,
-            context=dict(payload),
+            context=context,
             trace_id=current_trace_id(),
             cause_execution_id=cause.execution_id if cause else None,
             depth=cause.depth if cause else 0,
@@ -122,7 +132,13 @@ def revive(execution_ids: Sequence[str | UUID]) -> None:
         sql.execute(_REVIVE, {"ids": [str(execution_id) for execution_id in execution_ids]})
 
 
-def _check_payload(payload: Any) -> None:
+def is_gone(execution_id: str) -> bool:
+    """Tell whether an execution was deleted, with its workflow or by itself."""
+    return not Execution.all_tenants.filter(pk=execution_id).exists()
+
+
+def _plain_payload(payload: Any) -> dict[str, Any]:
+    """Return the payload as JSON gives it back."""
     if not isinstance(payload, Mapping):
         raise ValidationFailed.of([Problem("payload", "must be an object")])
     try:
@@ -131,3 +147,5 @@ def _check_payload(payload: Any) -> None:
         raise ValidationFailed.of([Problem("payload", f"must be JSON: {error}")]) from error
     if b"\\u0000" in text.replace(b"\\\\", b""):
         raise ValidationFailed.of([Problem("payload", "must not contain the NUL character")])
+    plain: dict[str, Any] = orjson.loads(text)
+    return plain
