@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -14,7 +15,7 @@ from django.db import connection, transaction
 
 from automate.runtime.run import Call
 from automate_core.context import Cause, cause_scope, tenant_scope, trace_scope
-from automate_core.errors import AutomateError, PermanentError
+from automate_core.errors import AutomateError, PermanentError, Problem
 from automate_core.redaction import redact
 from automate_core.secrets import collect_secrets
 from automate_core.steps import Effect, StepResult, Wait
@@ -88,41 +89,53 @@ class Effects:
             cause_scope(cause),
             collect_secrets() as seen,
         ):
-            if call.node.effect is Effect.DATABASE:
-                return self._in_transaction(call)
             try:
-                result = call.node.handler.run(call.config, context)
-            except AutomateError as error:
-                if seen:
-                    error.message = str(redact(error.message, seen))
+                if call.node.effect is Effect.DATABASE:
+                    return self._in_transaction(call, seen)
+                return _plain(call.node.handler.run(call.config, context), call, seen)
+            except Exception as error:
+                _hide_secrets(error, seen)
                 raise
             finally:
                 _keep_connection_usable()
-        return _plain(result, seen)
 
-    def _in_transaction(self, call: Call) -> StepResult:
-        try:
-            with transaction.atomic():
-                result = call.node.handler.run(call.config, call.context)
-                if isinstance(result, Wait):
-                    raise PermanentError("A database step cannot wait")
-                plain = _plain(result, ())
-                assert isinstance(plain, StepResult)
-                self._commit(call, plain)
-            return plain
-        finally:
-            _keep_connection_usable()
+    def _in_transaction(self, call: Call, seen: Sequence[str]) -> StepResult:
+        with transaction.atomic():
+            result = _plain(call.node.handler.run(call.config, call.context), call, seen)
+            if isinstance(result, Wait):
+                raise PermanentError("A database step cannot wait")
+            self._commit(call, result)
+        return result
 
 
-def _plain(result: StepResult | Wait, seen: Any) -> StepResult | Wait:
+def _plain(result: Any, call: Call, seen: Sequence[str]) -> StepResult | Wait:
     """Return the result as JSON would give it back, secrets removed: what is recorded is what later steps see."""
     if isinstance(result, Wait):
         return result
+    if not isinstance(result, StepResult):
+        raise PermanentError(
+            f"{call.node.type} returned {type(result).__name__}; return a StepResult or a Wait"
+        )
     try:
         output = orjson.loads(orjson.dumps(result.output))
-    except (TypeError, ValueError) as error:
-        raise PermanentError(f"The step's output is not JSON: {error}") from error
-    return StepResult(redact(output, seen), result.route, result.variables)
+    except TypeError:
+        # Lone surrogates and numbers beyond 64 bits are JSON all the same; redaction makes them storable.
+        try:
+            output = json.loads(json.dumps(result.output))
+        except (TypeError, ValueError, RecursionError) as error:
+            raise PermanentError(f"The step's output is not JSON: {error}") from error
+    variables = redact(dict(result.variables), seen) if result.variables else {}
+    return StepResult(redact(output, seen), result.route, variables)
+
+
+def _hide_secrets(error: Exception, seen: Sequence[str]) -> None:
+    """Remove secrets resolved during the call from an error that is about to be recorded and logged."""
+    if not seen:
+        return
+    error.args = tuple(redact(item, seen) if isinstance(item, str) else item for item in error.args)
+    if isinstance(error, AutomateError):
+        error.message = redact(error.message, seen)
+        error.details = tuple(Problem(one.field, redact(one.message, seen)) for one in error.details)
 
 
 def _keep_connection_usable() -> None:

@@ -225,6 +225,10 @@ class Run:
             config = node.render(self.scope)
             row.input_data = _text(redact(config))
             result = node.handler.run(config, self._context(node, row.attempt))
+            if not isinstance(result, StepResult | Wait):
+                raise PermanentError(
+                    f"{node.type} returned {type(result).__name__}; return a StepResult or a Wait"
+                )
             self._take(node, row, result, now)
         except AutomateError as error:
             self._fail(node, row, judge(error, tries=1, effect=Effect.PURE, policy=self._policy), now)
