@@ -38,17 +38,22 @@ def traffic() -> Iterator[Traffic]:
 
 
 def _read(trace: str, seen: Traffic) -> None:
-    parsed, since_idle = "", []
+    parsed, wrote, rolled_back = "", False, False
     for record in re.split(r"^(?=\d{4}-\d\d-\d\d )", trace, flags=re.MULTILINE):
         _, side, _, kind, rest = (record.split("\t", 4) + [""] * 5)[:5]
-        kind = kind.strip()
+        kind, rest = kind.strip(), rest.strip().strip('"')
         if side == "F" and kind == "Parse":
             parsed = rest
         elif side == "F" and kind in ("Execute", "Query"):
-            statement = parsed if kind == "Execute" else rest
-            seen.statements.append(statement.strip().strip('"'))
-            since_idle.append(statement)
-        elif side == "B" and kind == "ReadyForQuery" and rest.strip() == "I":
-            rolled_back = any(re.search(r"\bROLLBACK\b(?! TO)", statement) for statement in since_idle)
-            seen.commits += not rolled_back and any(_WRITES.search(statement) for statement in since_idle)
-            since_idle = []
+            seen.statements.append(parsed if kind == "Execute" else rest)
+        elif side == "B" and kind == "CommandComplete":
+            rolled_back |= rest == "ROLLBACK"
+            # An UPDATE that touched no row leaves nothing to commit.
+            wrote |= bool(_WRITES.search(seen.statements[-1])) and rest not in (
+                "UPDATE 0",
+                "DELETE 0",
+                "INSERT 0 0",
+            )
+        elif side == "B" and kind == "ReadyForQuery" and rest == "I":
+            seen.commits += wrote and not rolled_back
+            wrote = rolled_back = False

@@ -15,8 +15,16 @@ pytestmark = pytest.mark.django_db(transaction=True)
 THREE_PURE = {
     "nodes": [
         {"id": "vars", "type": "set", "config": {"values": {"customer": "{{ event.payload.name }}"}}},
-        {"id": "shape", "type": "transform", "config": {"output": {"who": "{{ variables.customer | upper }}"}}},
-        {"id": "check", "type": "condition", "config": {"rule": {"==": [{"var": "steps.shape.output.who"}, "ANN"]}}},
+        {
+            "id": "shape",
+            "type": "transform",
+            "config": {"output": {"who": "{{ variables.customer | upper }}"}},
+        },
+        {
+            "id": "check",
+            "type": "condition",
+            "config": {"rule": {"==": [{"var": "steps.shape.output.who"}, "ANN"]}},
+        },
     ]
 }
 
@@ -106,7 +114,10 @@ def test_delay_parks_without_a_worker_and_resumes():
     wait_until_ready(item)
     Drain().run_until_empty()
     execution.refresh_from_db()
-    assert (execution.status, steps(execution)) == ("SUCCESS", [("wait", 1, "SUCCESS"), ("log", 1, "SUCCESS")])
+    assert (execution.status, steps(execution)) == (
+        "SUCCESS",
+        [("wait", 1, "SUCCESS"), ("log", 1, "SUCCESS")],
+    )
 
 
 def wait_until_ready(item):

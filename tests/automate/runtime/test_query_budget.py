@@ -43,4 +43,3 @@ def test_hundred_events_of_three_pure_steps_cost_fifteen_statements_and_three_co
     assert StepRun.objects.filter(status="SUCCESS").count() == 3 * (100 + warm)
     assert len(seen.statements) <= 15, seen.statements
     assert 1 <= seen.commits <= 3, seen.statements
-
