@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.apps import AppConfig
+from django.conf import settings
 from django.db.models.signals import post_migrate
 
 
@@ -19,6 +20,11 @@ class AutomateCoreConfig(AppConfig):
         """Register system checks and make sure the default tenant exists after migrations."""
         from automate_core import checks  # noqa: F401
 
+        if getattr(settings, "AUTOMATE", {}).get("CELERY_DOORBELL"):
+            from automate_core.outbox import doorbell
+            from automate_core.tasks import drain_outbox
+
+            doorbell.add_bell(lambda: drain_outbox.apply_async(expires=5.0, retry=False))
         post_migrate.connect(_ensure_default_tenant, sender=self, dispatch_uid="automate_core.default_tenant")
 
 

@@ -50,6 +50,8 @@ class AutomateSettings:
     """Exact `host:port` targets the outbound guard lets through although they are not public."""
     HTTP_RESPONSE_LIMIT_BYTES: int = 5_242_880
     """Largest response body an outbound call may read."""
+    CELERY_DOORBELL: bool = False
+    """Whether a new outbox item also sends Celery's drain task, at most once a second."""
     SECRET_KEYS: tuple[str, ...] = ()
     """Base64 256-bit keys that encrypt stored secrets, newest first; derived from SECRET_KEY when empty."""
     SECRET_ENV_ALLOW: tuple[str, ...] = ()

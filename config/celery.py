@@ -29,6 +29,11 @@ app.conf.update(
             "schedule": 1.0,
             "options": {"expires": 5.0},
         },
+        "duties": {
+            "task": "automate_core.tasks.run_duties",
+            "schedule": 1.0,
+            "options": {"expires": 5.0},
+        },
         "reap-outbox": {
             "task": "automate_core.tasks.reap_outbox",
             "schedule": 10.0,

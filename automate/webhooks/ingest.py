@@ -4,26 +4,40 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Sequence
 from weakref import WeakKeyDictionary
 
 import psycopg
 
 from automate.events import EMIT, FIND, Emitted, NewEvent, batch_params, params_to_find
-from automate_core import sql
+from automate_core import conf, sql
 from automate_core.errors import ErrorCodes, TransientError
 from automate_core.outbox import doorbell
+from automate_core.outbox.statements import TABLE as OUTBOX
 
 logger = logging.getLogger(__name__)
 
 BATCH = 500
 WAITING_LIMIT = 10_000
+FULL_LOOK_SECONDS = 5.0
+
+FULL = f"""
+SELECT tenant_id::text FROM {OUTBOX} WHERE status = 'PENDING' AND available_at <= clock_timestamp()
+GROUP BY tenant_id HAVING count(*) > %(limit)s
+"""
 
 
 class IngestUnavailable(TransientError):
     """The event could not be stored just now; send it again."""
 
     code = ErrorCodes.SERVICE_UNAVAILABLE
+
+
+class QueueFull(TransientError):
+    """The queue of this tenant is full; send it again later."""
+
+    code = ErrorCodes.RATE_LIMITED
 
 
 class Ingest:
@@ -33,6 +47,8 @@ class Ingest:
         self._waiting: list[tuple[NewEvent, asyncio.Future[Emitted]]] = []
         self._connection: psycopg.AsyncConnection | None = None
         self._task: asyncio.Task[None] | None = None
+        self._full: frozenset[str] = frozenset()
+        self._look_at = 0.0
 
     async def put(self, event: NewEvent) -> Emitted:
         """Store an event durably; raises IngestUnavailable when that did not work."""
@@ -40,6 +56,8 @@ class Ingest:
             raise IngestUnavailable(
                 "Too many events are waiting to be stored; send it again", retry_after_seconds=1
             )
+        if event.tenant_id in self._full:
+            raise QueueFull(retry_after_seconds=FULL_LOOK_SECONDS)
         stored: asyncio.Future[Emitted] = asyncio.get_running_loop().create_future()
         self._waiting.append((event, stored))
         if self._task is None or self._task.done():
@@ -58,6 +76,7 @@ class Ingest:
                 if not stored.done():
                     stored.set_result(one)
             await self._ring()
+            await self._look_for_full_queues()
 
     async def _after_failure(
         self, batch: list[tuple[NewEvent, asyncio.Future[Emitted]]], error: Exception
@@ -98,10 +117,26 @@ class Ingest:
     async def _ring(self) -> None:
         if not doorbell.is_due():
             return
+        if doorbell.has_others():
+            await asyncio.to_thread(doorbell.ring_others)
         try:
             await (await self._connected()).execute(doorbell.NOTIFY, (doorbell.CHANNEL,))
         except psycopg.Error:
             logger.warning("outbox.ring_failed", exc_info=True)
+
+    async def _look_for_full_queues(self) -> None:
+        """Every few seconds, and never more than a fiftieth of the time, find tenants with too long a queue."""
+        started = time.monotonic()
+        if started < self._look_at:
+            return
+        try:
+            connection = await self._connected()
+            rows = await (await connection.execute(FULL, {"limit": conf.get().MAX_QUEUE})).fetchall()
+            self._full = frozenset(row[0] for row in rows)
+        except psycopg.Error:
+            logger.warning("ingest.queue_look_failed", exc_info=True)
+        took = time.monotonic() - started
+        self._look_at = time.monotonic() + max(FULL_LOOK_SECONDS, 50 * took)
 
 
 _by_loop: WeakKeyDictionary[asyncio.AbstractEventLoop, Ingest] = WeakKeyDictionary()

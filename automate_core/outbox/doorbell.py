@@ -47,12 +47,25 @@ def ring() -> None:
     """Wake idle workers; does nothing when this process rang less than a second ago."""
     if not is_due():
         return
-    for bell in _extra_bells:
-        bell()
+    ring_others()
     try:
         sql.execute(NOTIFY, (CHANNEL,))
     except DatabaseError:
         logger.warning("outbox.ring_failed", exc_info=True)
+
+
+def ring_others() -> None:
+    """Ring the bells beside NOTIFY; one that fails costs latency only."""
+    for bell in _extra_bells:
+        try:
+            bell()
+        except Exception:
+            logger.warning("outbox.bell_failed", exc_info=True)
+
+
+def has_others() -> bool:
+    """Tell whether there are bells beside NOTIFY."""
+    return bool(_extra_bells)
 
 
 def add_bell(bell: Callable[[], None]) -> None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import logging
 import queue
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
+from automate_core import metrics
 from automate_core.context import tenant_scope, trace_scope
 from automate_core.errors import PermanentError, TransientError
 from automate_core.outbox.backoff import full_jitter
@@ -76,31 +78,53 @@ class OutboxHandler(ABC):
 class ItemHandler(OutboxHandler):
     """A handler that delivers item by item: raise TransientError to retry, anything else to give up."""
 
+    def __init__(self, port: Port) -> None:
+        super().__init__(port)
+        self._done: list[ClaimedItem] = []
+        self._retries: list[Retry] = []
+        self._failures: list[tuple[ClaimedItem, str]] = []
+
     @abstractmethod
     def deliver(self, item: ClaimedItem) -> None:
         """Deliver one item, in its tenant and trace."""
 
     def handle(self, items: Sequence[ClaimedItem]) -> None:
-        """Deliver each item, then settle the batch in at most three statements."""
-        done: list[ClaimedItem] = []
-        retries: list[Retry] = []
-        failures: list[tuple[ClaimedItem, str]] = []
+        """Deliver each item whose lease still runs; the turn that follows settles the batch."""
         for item in items:
+            if not self.port.store.holds(item):
+                self.port.store.forget(item.id)
+                continue
             try:
                 with tenant_scope(item.tenant_id), trace_scope(item.trace_id):
                     self.deliver(item)
-                done.append(item)
+                self._done.append(item)
             except PermanentError as error:
-                failures.append((item, str(error)))
+                self._failures.append((item, str(error)))
             except TransientError as error:
                 delay = error.retry_after_seconds or full_jitter(item.attempts)
-                retries.append(Retry(item, str(error), delay))
+                self._retries.append(Retry(item, str(error), delay))
             except Exception as error:
                 logger.exception("outbox.delivery_failed", extra={"kind": item.kind, "item": item.id})
-                retries.append(Retry(item, f"{type(error).__name__}: {error}", full_jitter(item.attempts)))
-        self.port.store.complete(done, self.port.worker)
-        self.port.store.retry(retries, self.port.worker)
-        self.port.store.fail(failures, self.port.worker)
+                self._retries.append(
+                    Retry(item, f"{type(error).__name__}: {error}", full_jitter(item.attempts))
+                )
+
+    def turn(self) -> bool:
+        """Settle what was delivered, in at most three statements; what the database missed is settled later."""
+        if not (self._done or self._retries or self._failures):
+            return False
+        store, worker = self.port.store, self.port.worker
+        store.complete(self._done, worker)
+        for kind, count in Counter(item.kind for item in self._done).items():
+            metrics.outbox_done.labels(kind=kind).inc(count)
+        self._done = []
+        store.retry(self._retries, worker)
+        metrics.outbox_retried.inc(len(self._retries))
+        self._retries = []
+        store.fail(self._failures, worker)
+        metrics.outbox_failed.inc(len(self._failures))
+        self._failures = []
+        return True
 
 
 handler_registry: Registry[type[OutboxHandler]] = Registry("outbox kind")
