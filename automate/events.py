@@ -124,9 +124,9 @@ def emit(
 
 
 def new_event(
-    type: str,
-    payload: Mapping[str, Any],
-    dedupe_key: str | None = None,
+    type: Any,
+    payload: Any,
+    dedupe_key: Any = None,
     *,
     source: str = "",
     tenant_id: UUID,
