@@ -1,0 +1,21 @@
+"""The engine in the admin: its history to look at, its verbs as actions."""
+
+from automate.admin.history import EventAdmin, ExecutionAdmin, StepRunAdmin
+from automate.admin.workflows import (
+    AutomationAdmin,
+    RoutingRevisionAdmin,
+    TriggerAdmin,
+    WebhookSourceAdmin,
+    WorkflowVersionAdmin,
+)
+
+__all__ = [
+    "AutomationAdmin",
+    "EventAdmin",
+    "ExecutionAdmin",
+    "RoutingRevisionAdmin",
+    "StepRunAdmin",
+    "TriggerAdmin",
+    "WebhookSourceAdmin",
+    "WorkflowVersionAdmin",
+]
