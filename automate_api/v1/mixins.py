@@ -9,7 +9,9 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.utils.cache import patch_vary_headers
+from rest_framework.exceptions import NotAuthenticated
 from rest_framework.permissions import AllowAny, BasePermission
+from rest_framework.serializers import BaseSerializer
 from rest_framework.throttling import BaseThrottle
 
 from automate_api import conf
@@ -66,7 +68,7 @@ class CORSMixin:
 
 
 class TenantFilterMixin:
-    """Narrows the queryset to the caller's tenant by `tenant_field`; without a tenant there are no rows."""
+    """Keeps a view inside the caller's tenant by `tenant_field`: what it reads, and what it saves."""
 
     tenant_field: ClassVar[str] = "tenant_id"
 
@@ -75,6 +77,21 @@ class TenantFilterMixin:
         queryset: QuerySet[Any] = super().get_queryset()  # type: ignore[misc]
         tenant_id = getattr(self.request.auth, "tenant_id", None)  # type: ignore[attr-defined]
         return queryset.none() if tenant_id is None else queryset.filter(**{self.tenant_field: tenant_id})
+
+    def perform_create(self, serializer: BaseSerializer[Any]) -> None:
+        """Save a new row as the caller's tenant's, whatever the body says."""
+        serializer.save(**self._owner())
+
+    def perform_update(self, serializer: BaseSerializer[Any]) -> None:
+        """Save a row without letting it change tenants."""
+        serializer.save(**self._owner())
+
+    def _owner(self) -> dict[str, Any]:
+        tenant_id = getattr(self.request.auth, "tenant_id", None)  # type: ignore[attr-defined]
+        if tenant_id is None:
+            raise NotAuthenticated()
+        # A field reached through another row is that row's to keep.
+        return {} if "__" in self.tenant_field else {self.tenant_field: tenant_id}
 
 
 class RateLimitMixin:

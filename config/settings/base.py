@@ -97,6 +97,10 @@ AUTOMATE_API: dict[str, object] = {**defaults.rates_from(os.environ)}
 REST_FRAMEWORK = defaults.REST_FRAMEWORK
 SPECTACULAR_SETTINGS = {
     **defaults.SPECTACULAR_SETTINGS,
+    "POSTPROCESSING_HOOKS": [
+        "automate.api.schema.describe_webhook",
+        *defaults.SPECTACULAR_SETTINGS["POSTPROCESSING_HOOKS"],
+    ],
     "ENUM_NAME_OVERRIDES": {
         "ExecutionStatusEnum": "automate.enums.ExecutionStatus",
         "StepStatusEnum": "automate.enums.StepStatus",

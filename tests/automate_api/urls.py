@@ -153,9 +153,19 @@ class KeyViewSet(BaseReadOnlyViewSet):
     serializer_class = KeySerializer
 
 
-class PlainKeyViewSet(TenantFilterMixin, viewsets.ReadOnlyModelViewSet[ApiKey]):
+class OwnedSerializer(serializers.ModelSerializer[ApiKey]):
+    """Lets the body name a tenant, as a careless host might."""
+
+    tenant_id = serializers.UUIDField(required=False)
+
+    class Meta:
+        model = ApiKey
+        fields = ["id", "name", "prefix", "tenant_id"]
+
+
+class PlainKeyViewSet(TenantFilterMixin, viewsets.ModelViewSet[ApiKey]):
     queryset = ApiKey.all_tenants.order_by("name")
-    serializer_class = KeySerializer
+    serializer_class = OwnedSerializer
     tenant_field = "tenant_id"
 
 

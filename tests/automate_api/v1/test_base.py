@@ -186,3 +186,16 @@ def test_bad_page_is_refused(key_client: MakeClient, query: str, status: int) ->
 @pytest.mark.parametrize("path", ["/api/items/", "/api/tenants/", "/api/settings/", "/api/ping/"])
 def test_options_describes_nothing(key_client: MakeClient, path: str) -> None:
     assert key_client().options(path).status_code == 405
+
+
+def test_tenant_filter_keeps_what_is_saved_inside_too(
+    key_client: MakeClient, tenant: Tenant, other_tenant: Tenant
+) -> None:
+    client, theirs = key_client(), str(other_tenant.pk)
+    body = {"name": "mine", "tenant_id": theirs}
+    made = client.post("/api/plain-keys/", body, content_type="application/json").json()
+    assert made["tenant_id"] == str(tenant.pk)
+    moved = client.patch(
+        f"/api/plain-keys/{made['id']}/", {"tenant_id": theirs}, content_type="application/json"
+    )
+    assert moved.json()["tenant_id"] == str(tenant.pk)
