@@ -12,6 +12,8 @@ from automate_core.sql import Row
 
 LOOK_SHARE = 50
 """A look for lanes may cost one part in this many of the time, so that bloat never slows claims."""
+LOOK_AT_LEAST_SECONDS = 2.0
+"""How long claims that find work may put off a look."""
 KEEP_SECONDS = 1.0
 """How long a lane stays known after it last gave an item."""
 LANES_PER_CLAIM = 64
@@ -33,12 +35,16 @@ class Lanes:
     def __init__(self) -> None:
         self.suspects_waiting = False
         self._lanes: dict[tuple[UUID, int], Lane] = {}
-        self._next_look = 0.0
+        self._next_look = self._last_look = 0.0
         self._turn = 0
 
     def look_is_due(self) -> bool:
         """Tell whether enough time has passed since the last look, in proportion to its cost."""
         return time.monotonic() >= self._next_look
+
+    def look_is_overdue(self) -> bool:
+        """Tell whether a look is due although claims find work: late commits and suspects wait for one."""
+        return self.look_is_due() and time.monotonic() - self._last_look >= LOOK_AT_LEAST_SECONDS
 
     def look_soon(self) -> None:
         """Let the next claim that finds nothing look, whatever the last look cost."""
@@ -47,7 +53,7 @@ class Lanes:
     def found(self, rows: Sequence[Row], *, took_seconds: float) -> None:
         """Replace what is known by the rows of a look: (tenant, priority, oldest ready, suspects)."""
         now = time.monotonic()
-        self._next_look = now + LOOK_SHARE * took_seconds
+        self._last_look, self._next_look = now, now + LOOK_SHARE * took_seconds
         self.suspects_waiting = bool(rows and rows[0][3])
         self._lanes = {
             (tenant_id, priority): Lane(tenant_id, priority, floor, now)

@@ -58,6 +58,7 @@ class Retry:
 class _Held:
     item: ClaimedItem
     deadline: float
+    lost: bool = False
 
 
 class OutboxStore(ABC):
@@ -132,11 +133,11 @@ class SkipLockedClaimOutboxStore(OutboxStore):
 
     def claim_batch(self, worker: str, limit: int = 100, *, suspects: bool = True) -> list[ClaimedItem]:
         """Lease up to `limit` ready items to `worker`, the oldest of each tenant and priority first."""
+        if self._lanes.look_is_overdue():
+            self._look()
         claimed = self._claim_known(worker, limit)
         if not claimed and self._lanes.look_is_due():
-            started = time.perf_counter()
-            rows = sql.execute(statements.LANES, {"kinds": self._kinds}, using=self.using)
-            self._lanes.found(rows, took_seconds=time.perf_counter() - started)
+            self._look()
             claimed = self._claim_known(worker, limit)
         if not claimed and suspects and self._lanes.suspects_waiting:
             return self.claim_suspect(worker)
@@ -213,12 +214,21 @@ class SkipLockedClaimOutboxStore(OutboxStore):
         for one in held:
             if one.item.id in renewed:
                 one.deadline = deadline
+            else:
+                one.lost = True
         return {one.item.id for one in held if one.item.id not in renewed and one.item.id in self._held}
 
     def holds(self, item: ClaimedItem) -> bool:
         """Tell whether, as far as this process can know, the lease on `item` still runs."""
         one = self._held.get(item.id)
-        return one is not None and one.item.epoch == item.epoch and one.deadline > time.monotonic()
+        if one is None or one.lost or one.item.epoch != item.epoch:
+            return False
+        return one.deadline > time.monotonic()
+
+    def has_again(self, item_id: int) -> bool:
+        """Tell whether an item whose lease was found lost has been claimed anew by this store since."""
+        one = self._held.get(item_id)
+        return one is not None and not one.lost
 
     def held_count(self) -> int:
         """Return how many items are under lease to this store."""
@@ -235,6 +245,11 @@ class SkipLockedClaimOutboxStore(OutboxStore):
     def forget(self, item_id: int) -> None:
         """Drop an item that was settled by a fenced write elsewhere, or lost."""
         self._held.pop(item_id, None)
+
+    def _look(self) -> None:
+        started = time.perf_counter()
+        rows = sql.execute(statements.LANES, {"kinds": self._kinds}, using=self.using)
+        self._lanes.found(rows, took_seconds=time.perf_counter() - started)
 
     def _claim_known(self, worker: str, limit: int) -> list[ClaimedItem]:
         lanes = self._lanes.turn(limit)

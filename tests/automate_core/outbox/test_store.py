@@ -155,3 +155,22 @@ def test_kinds_limit_what_is_claimed():
 def test_future_item_is_not_claimed():
     enqueue(kind="a", payload={}, available_at=timezone.now() + timedelta(hours=1))
     assert SkipLockedClaimOutboxStore().claim_batch("w") == []
+
+
+def test_busy_store_still_notices_suspects_and_late_items(monkeypatch):
+    enqueue(kind="a", payload={})
+    store = SkipLockedClaimOutboxStore()
+    (poisoned,) = store.claim_batch("gone")
+    expire(poisoned.id)
+    OutboxReaper().reap_stale_items()
+    OutboxItem.all_tenants.update(available_at=timezone.now())
+    store.forget(poisoned.id)
+    monkeypatch.setattr("automate_core.outbox.lanes.LOOK_AT_LEAST_SECONDS", 0.0)
+    monkeypatch.setattr("automate_core.outbox.lanes.LOOK_SHARE", 0)
+    for n in range(3):
+        enqueue(kind="a", payload={"n": n})
+    assert [item.payload for item in store.claim_batch("w", limit=1)] == [{"n": 0}]
+    assert store.suspects_waiting is True
+    late = enqueue(kind="a", payload={"n": "late"})
+    OutboxItem.all_tenants.filter(pk=late).update(available_at=timezone.now() - timedelta(minutes=5))
+    assert [item.id for item in store.claim_batch("w", limit=1)] == [late]
