@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import sys
@@ -20,6 +21,7 @@ def main() -> int:
     from config import demo
 
     try:
+        call_command("check", tags=["database"], databases=["default"], stdout=io.StringIO())
         call_command("migrate", verbosity=0, interactive=False)
         found = demo.ensure()
     except (CommandError, DatabaseError, AutomateError) as error:

@@ -230,7 +230,8 @@ def children_of(plan: Plan) -> list[Child]:
     web += ["--loop", "uvloop", "--http", "httptools", "--ws", "websockets-sansio", "--log-level", "warning"]
     web += ["--no-access-log", "--no-proxy-headers", "--no-server-header"]
     web += ["--timeout-graceful-shutdown", str(int(STOP_LIMIT_SECONDS) - 2)]
-    worker = [sys.executable, "-m", "django", "automate_worker", "--processes", "1"]
+    # config.prepare has checked the system; each worker checking it again is a good part of a quick start.
+    worker = [sys.executable, "-m", "django", "automate_worker", "--processes", "1", "--skip-checks"]
     # The web process answers many requests at once and keeps its connections.
     pooled = {"AUTOMATE_DB_POOL": "16", **shared}
     return [
