@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.apps import apps
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register
 from limits import parse
@@ -27,6 +28,20 @@ def check_api_settings(**_: Any) -> list[CheckMessage]:
             message = f"AUTOMATE_API[{name!r}] must be a whole number of at least {least}, not {value!r}"
             found.append(Error(message, id="automate_api.E002"))
     return found
+
+
+@register
+def check_blacklist(**_: Any) -> list[CheckMessage]:
+    """Say that refresh tokens stay good after use when nothing remembers the spent ones."""
+    if apps.is_installed("rest_framework_simplejwt.token_blacklist"):
+        return []
+    return [
+        Warning(
+            "rest_framework_simplejwt.token_blacklist is not installed: a refresh token can be used again",
+            hint="Add it to INSTALLED_APPS and migrate.",
+            id="automate_api.W002",
+        )
+    ]
 
 
 @register

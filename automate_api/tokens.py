@@ -43,11 +43,16 @@ class AccessToken(_OwnKey, simplejwt.AccessToken):
     lifetime = timedelta(hours=1)
 
 
-class RefreshToken(_OwnKey, simplejwt.RefreshToken):  # type: ignore[misc]
+class RefreshToken(_OwnKey, simplejwt.RefreshToken):
     """The token that buys the next pair, once; good for a day."""
 
     lifetime = timedelta(days=1)
     access_token_class = AccessToken
+
+    @classmethod
+    def for_user(cls, user: Any) -> Any:
+        """Return a token for the user; unlike the base class's it is not written down before it is spent."""
+        return super(simplejwt.BlacklistMixin, cls).for_user(user)
 
 
 @dataclass(frozen=True, slots=True)

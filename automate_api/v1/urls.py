@@ -12,11 +12,15 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("auth/token/", tokens.TokenView.as_view(), name="auth-token"),
     path("auth/token/refresh/", tokens.TokenRefreshView.as_view(), name="auth-token-refresh"),
     path("auth/token/verify/", tokens.TokenVerifyView.as_view(), name="auth-token-verify"),
-    path("auth/token/blacklist/", tokens.TokenBlacklistView.as_view(), name="auth-token-blacklist"),
     path("schema/", documents.SchemaDocumentView.as_view(), name="schema"),
     path("schema/swagger-ui/", documents.SwaggerView.as_view(url_name="schema"), name="swagger-ui"),
     path("schema/redoc/", documents.RedocView.as_view(url_name="schema"), name="redoc"),
 ]
+
+if apps.is_installed("rest_framework_simplejwt.token_blacklist"):
+    urlpatterns.append(
+        path("auth/token/blacklist/", tokens.TokenBlacklistView.as_view(), name="auth-token-blacklist")
+    )
 
 if apps.is_installed("automate"):
     from automate_api.v1.views import EventViewSet, ExecutionViewSet

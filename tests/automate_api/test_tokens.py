@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from django.test import Client, override_settings
+from rest_framework_simplejwt.token_blacklist.models import OutstandingToken
 
 from automate_api import tokens
 
@@ -113,3 +114,10 @@ def test_token_says_nothing_about_the_password(make_user: MakeUser) -> None:
     claims = jwt.decode(tokens.issue(user).access, options={"verify_signature": False})
     assert user.password not in str(claims)
     assert sorted(claims) == ["exp", "iat", "jti", "session", "token_type", "user_id"]
+
+
+def test_live_tokens_are_not_in_the_database(make_user: MakeUser) -> None:
+    make_user()
+    live = post(TOKEN + "refresh/", refresh=login().json()["refresh"]).json()["refresh"]
+    stored = list(OutstandingToken.objects.values_list("token", flat=True))
+    assert (len(stored), live in stored) == (1, False)
