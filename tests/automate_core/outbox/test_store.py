@@ -167,6 +167,7 @@ def test_busy_store_still_notices_suspects_and_late_items(monkeypatch):
     store.forget(poisoned.id)
     monkeypatch.setattr("automate_core.outbox.lanes.LOOK_AT_LEAST_SECONDS", 0.0)
     monkeypatch.setattr("automate_core.outbox.lanes.LOOK_SHARE", 0)
+    store.look_soon()
     for n in range(3):
         enqueue(kind="a", payload={"n": n})
     assert [item.payload for item in store.claim_batch("w", limit=1)] == [{"n": 0}]
