@@ -158,7 +158,7 @@ class Drain:
         if isinstance(news, Ring):
             self._alert_until = time.monotonic() + doorbell.ALERT_SECONDS
         elif isinstance(news, Lost):
-            self._lose(set(news.item_ids))
+            self._lose({item_id for item_id in news.item_ids if not self.store.has_again(item_id)})
         else:
             news()
         return True
