@@ -5,16 +5,24 @@ from __future__ import annotations
 from typing import Any
 
 from django import forms
-from django.contrib import admin
-from django.http import HttpRequest
+from django.contrib import admin, messages
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 
 from automate_connectors import connections
 from automate_connectors.models import Connection
 from automate_connectors.registry import registry
+from automate_core.admin_base import TenantAdmin
+from automate_core.context import tenant_scope
+from automate_core.errors import AutomateError
+from automate_core.models import Tenant, current_tenant_id
 
 
 class ConnectionForm(forms.ModelForm):  # type: ignore[type-arg]
     """Checks a connection as the API does."""
+
+    owner = forms.ModelChoiceField(
+        Tenant.objects.order_by("slug"), required=False, label="Tenant", empty_label="the default tenant"
+    )
 
     class Meta:
         model = Connection
@@ -33,29 +41,56 @@ class ConnectionForm(forms.ModelForm):  # type: ignore[type-arg]
         for problem in connections.problems(connector, data.get("config") or {}):
             field = "config" if problem.field.startswith("config") else "connector"
             self.add_error(field if field in self.fields else None, f"{problem.field}: {problem.message}")
+        named = Connection.all_tenants.filter(tenant_id=owner_id(self), name=data.get("name"))
+        if named.exclude(pk=self.instance.pk).exists():
+            self.add_error("name", "A connection with this name exists; choose another name")
         return data
 
 
+def owner_id(form: ConnectionForm) -> Any:
+    """Return the tenant of the form's connection: a new one's is chosen, and never changes after."""
+    if form.instance.tenant_id is not None:
+        return form.instance.tenant_id
+    chosen = form.cleaned_data.get("owner")
+    return chosen.pk if chosen else current_tenant_id()
+
+
 @admin.register(Connection)
-class ConnectionAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
-    """Lists connections; the connector of a connection does not change."""
+class ConnectionAdmin(TenantAdmin):
+    """Lists connections; the connector and the tenant of a connection do not change."""
 
     form = ConnectionForm
-    list_display = ("name", "connector", "is_enabled", "updated_at")
-    list_filter = ("connector", "is_enabled")
+    list_display = ("name", "connector", "is_enabled", "tenant", "updated_at")
+    list_filter = ("connector", "is_enabled", "tenant")
+    list_select_related = ("tenant",)
     search_fields = ("name",)
-    ordering = ("name",)
+    date_hierarchy = "created_at"
+    ordering = ("name", "id")
+
+    def get_fields(self, request: HttpRequest, obj: Connection | None = None) -> tuple[str, ...]:
+        """Ask for the tenant of a new connection."""
+        own = ("name", "connector", "config", "is_enabled")
+        return ("tenant", *own, "created_at", "updated_at") if obj else ("owner", *own)
 
     def get_readonly_fields(self, request: HttpRequest, obj: Connection | None = None) -> tuple[str, ...]:
         """Fix the connector once the connection exists."""
-        return ("connector",) if obj else ()
+        return ("tenant", "connector", "created_at", "updated_at") if obj else ()
 
     def save_model(self, request: HttpRequest, obj: Connection, form: Any, change: bool) -> None:
         """Save through the verbs, so that a changed host drops the stored references here too."""
-        if change:
-            saved = connections.change(obj, config=obj.config, name=obj.name, is_enabled=obj.is_enabled)
-        else:
-            saved = connections.create(
-                name=obj.name, connector=obj.connector, config=obj.config, is_enabled=obj.is_enabled
-            )
-        obj.pk, obj.config = saved.pk, saved.config
+        with tenant_scope(owner_id(form)):
+            if change:
+                saved = connections.change(obj, config=obj.config, name=obj.name, is_enabled=obj.is_enabled)
+            else:
+                saved = connections.create(
+                    name=obj.name, connector=obj.connector, config=obj.config, is_enabled=obj.is_enabled
+                )
+        obj.pk, obj.tenant_id, obj.config = saved.pk, saved.tenant_id, saved.config
+
+    def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        """Show what a verb still refuses, when somebody else was faster, as a message."""
+        try:
+            return super().changeform_view(request, *args, **kwargs)
+        except AutomateError as error:
+            messages.error(request, error.message)
+            return HttpResponseRedirect(request.get_full_path())

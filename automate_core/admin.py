@@ -63,6 +63,7 @@ class OutboxItemAdmin(HistoryAdmin):
         "id", "kind", "shown_status", "tenant", "attempts", "available_at", "lease_expires_at", "shown_error",
     )  # fmt: skip
     list_filter = ("status", "kind", "tenant")
+    list_select_related = ("tenant",)
     search_fields = ("=id", "key", "trace_id", "error")
     date_hierarchy = "created_at"
     ordering = ("-id",)
@@ -113,6 +114,7 @@ class SecretAdmin(HistoryAdmin):
 
     list_display = ("name", "tenant", "version", "key_id", "updated_at")
     list_filter = ("tenant", "key_id")
+    list_select_related = ("tenant",)
     search_fields = ("name",)
     date_hierarchy = "updated_at"
     ordering = ("name",)
@@ -125,6 +127,7 @@ class AuditEntryAdmin(HistoryAdmin):
 
     list_display = ("created_at", "tenant", "number", "actor", "action", "target")
     list_filter = ("action", "tenant")
+    list_select_related = ("tenant",)
     search_fields = ("actor", "action", "target", "trace_id")
     date_hierarchy = "created_at"
     ordering = ("-created_at", "-id")

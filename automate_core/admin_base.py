@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -38,7 +38,6 @@ class TenantAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 
     list_per_page = 50
     show_full_result_count = False
-    list_select_related: Sequence[str] = ("tenant",)
 
     class Media:
         css = {"all": ("automate_core/admin.css",)}

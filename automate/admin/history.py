@@ -52,6 +52,7 @@ class EventAdmin(HistoryAdmin):
 
     list_display = ("type", "source", "tenant", "dedupe_key", "created_at", "id")
     list_filter = ("source", "tenant")
+    list_select_related = ("tenant",)
     search_fields = ("type", "dedupe_key", "trace_id", "=id")
     date_hierarchy = "created_at"
     ordering = ("-id",)
@@ -132,6 +133,7 @@ class StepRunAdmin(HistoryAdmin):
         "shown_error",
     )
     list_filter = ("status", "effect", "node_type", "tenant")
+    list_select_related = ("tenant",)
     search_fields = ("=execution__id", "path", "error_code", "error_message")
     date_hierarchy = "started_at"
     ordering = ("-id",)

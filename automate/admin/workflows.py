@@ -169,6 +169,7 @@ class WebhookSourceAdmin(HistoryAdmin):
 
     list_display = ("slug", "preset", "shown_enabled", "tenant", "type_header", "type_field", "updated_at")
     list_filter = ("is_enabled", "preset", "tenant")
+    list_select_related = ("tenant",)
     search_fields = ("slug",)
     date_hierarchy = "created_at"
     ordering = ("slug",)
