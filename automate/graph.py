@@ -130,8 +130,13 @@ class _Compiler:
             self._wrong(where, "must be an object")
             return None
         key, kind, config = node.get("id"), node.get("type"), node.get("config") or {}
-        if not isinstance(key, str) or not key or len(key) > 200 or "/" in key or "[" in key:
-            self._wrong(f"{where}.id", "must be a non-empty string of at most 200 characters without / and [")
+        if (
+            not isinstance(key, str)
+            or not 1 <= len(key) <= 200
+            or not key.isprintable()
+            or set("/[") & set(key)
+        ):
+            self._wrong(f"{where}.id", "must be a string of 1 to 200 printable characters without / and [")
             return None
         if not isinstance(kind, str) or (handler := self._find_handler(kind)) is None:
             self._wrong(f"{where}.type", f"node {key!r} has the unknown type {kind!r}")
