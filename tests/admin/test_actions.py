@@ -7,7 +7,6 @@ import json
 import pytest
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Permission
-from django.contrib.messages import get_messages
 from django.db.models import Model
 from django.test import Client
 from django.urls import reverse
@@ -45,8 +44,9 @@ def act(client: Client, action: str, *rows: Model) -> list[str]:
     answer = client.post(
         reverse(f"admin:{meta.app_label}_{meta.model_name}_changelist"),
         {"action": action, "_selected_action": [row.pk for row in rows]},
+        follow=True,
     )
-    return [str(message) for message in get_messages(answer.wsgi_request)]
+    return [str(message) for message in answer.context["messages"]]
 
 
 def make_automation(tenant: Tenant) -> Automation:
