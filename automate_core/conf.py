@@ -28,7 +28,7 @@ class AutomateSettings:
     """Most outbox items one claim takes."""
     POLL_SECONDS: float = 0.5
     """How long an idle worker sleeps between looks at the outbox, before jitter."""
-    EFFECT_SLOTS: int = 16
+    EFFECT_SLOTS: int = 64
     """Outside calls one worker process makes at the same time."""
     MAX_CLAIMS: int = 3
     """Claims after which an item that never came back becomes a dead letter."""

@@ -10,13 +10,16 @@ from django.core.exceptions import ImproperlyConfigured
 
 from config import embedded
 
+PREPARE_THRESHOLD = 2
+
 
 def from_url(url: str, *, pool: int = 0) -> dict[str, Any]:
     """Turn a `postgresql://` URL into an entry of DATABASES.
 
     Args:
         url: `postgresql://user:password@host:port/name?option=value`; options go to the driver, and
-            `host` as an option names a Unix socket's directory.
+            `host` as an option names a Unix socket's directory. Statements run twice are prepared;
+            `prepare_threshold=0` turns that off, for poolers that cannot carry prepared statements.
         pool: most connections this process keeps open; 0 opens one per request or command.
 
     Raises:
@@ -29,6 +32,8 @@ def from_url(url: str, *, pool: int = 0) -> dict[str, Any]:
             f"this one has scheme {parts.scheme!r} and database {parts.path.strip('/')!r}"
         )
     options: dict[str, Any] = dict(parse_qsl(parts.query))
+    threshold = str(options.pop("prepare_threshold", PREPARE_THRESHOLD))
+    options["prepare_threshold"] = int(threshold) if threshold.isdigit() and int(threshold) else None
     host = options.pop("host", None) or parts.hostname or ""
     if pool:
         options["pool"] = {"min_size": 1, "max_size": pool, "timeout": 10}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from uuid import UUID
 
 from automate_core.sql import Row
@@ -21,11 +20,11 @@ LANES_PER_CLAIM = 64
 
 @dataclass(slots=True)
 class Lane:
-    """One tenant's items of one priority; `floor` is the oldest `available_at` that may still be ready."""
+    """One tenant and priority; `floor` is the oldest `available_at`, in Unix seconds, that may still be ready."""
 
     tenant_id: UUID
     priority: int
-    floor: datetime
+    floor: float
     last_hit: float
 
 
@@ -72,7 +71,7 @@ class Lanes:
 
     def claimed(self, lanes: Sequence[Lane], rows: Sequence[Row]) -> None:
         """Move floors up to the oldest item each lane just gave; rows carry priority and available_at."""
-        first: dict[tuple[UUID, int], datetime] = {}
+        first: dict[tuple[UUID, int], float] = {}
         for row in rows:
             place = (row[1], row[10])
             if place not in first or row[11] < first[place]:

@@ -26,6 +26,8 @@ TAKE = """status = 'CLAIMED', attempts = o.attempts + 1, lease_owner = %(worker)
 _CLOCK = """quick AS MATERIALIZED (SELECT set_config('synchronous_commit', 'off', true)),
 clock AS MATERIALIZED (SELECT clock_timestamp() AS now FROM quick)"""
 
+NOW = "SELECT extract(epoch FROM clock_timestamp())::float8"
+
 # A lane is one (tenant, priority). The lanes with work are found by skipping through the index, never by
 # reading the backlog; `floor` lets a claim start behind index entries of rows that are already gone.
 LANES = f"""
@@ -39,7 +41,7 @@ lane AS (
     WHERE o.status = 'PENDING' AND NOT o.suspect AND (o.tenant_id, o.priority) > (lane.tenant_id, lane.priority)
     ORDER BY o.tenant_id, o.priority LIMIT 1) following
 )
-SELECT lane.tenant_id, lane.priority, head.available_at,
+SELECT lane.tenant_id, lane.priority, extract(epoch FROM head.available_at)::float8,
        EXISTS (SELECT 1 FROM {TABLE} WHERE status = 'PENDING' AND suspect AND available_at <= clock.now)
 FROM clock LEFT JOIN (lane CROSS JOIN LATERAL (
   SELECT o.available_at FROM {TABLE} o, clock
@@ -51,8 +53,10 @@ FROM clock LEFT JOIN (lane CROSS JOIN LATERAL (
 CLAIM = f"""
 WITH {_CLOCK},
 pick AS MATERIALIZED (
-  SELECT head.id FROM clock, unnest(%(tenants)s::uuid[], %(priorities)s::int2[], %(floors)s::timestamptz[])
-    WITH ORDINALITY AS lane(tenant_id, priority, floor, turn)
+  SELECT head.id FROM clock, (
+    SELECT tenant_id, priority, to_timestamp(floor) AS floor, turn
+    FROM unnest(%(tenants)s::uuid[], %(priorities)s::int2[], %(floors)s::float8[])
+      WITH ORDINALITY AS given(tenant_id, priority, floor, turn)) lane
   CROSS JOIN LATERAL (
     SELECT o.id, o.available_at FROM {TABLE} o
     WHERE o.tenant_id = lane.tenant_id AND o.priority = lane.priority
@@ -63,7 +67,7 @@ pick AS MATERIALIZED (
 )
 UPDATE {TABLE} o SET {TAKE}
 FROM pick, clock WHERE o.id = pick.id
-RETURNING {COLUMNS}, o.priority, o.available_at, clock.now
+RETURNING {COLUMNS}, o.priority, extract(epoch FROM o.available_at)::float8, extract(epoch FROM clock.now)::float8
 """
 
 CLAIM_SUSPECT = f"""
@@ -76,7 +80,7 @@ pick AS MATERIALIZED (
 )
 UPDATE {TABLE} o SET {TAKE}
 FROM pick, clock WHERE o.id = pick.id
-RETURNING {COLUMNS}, o.priority, o.available_at, clock.now
+RETURNING {COLUMNS}, o.priority, extract(epoch FROM o.available_at)::float8, extract(epoch FROM clock.now)::float8
 """
 
 _MINE = """o.id = mine.id AND o.lease_owner = %(worker)s AND o.lease_epoch = mine.epoch AND o.status = 'CLAIMED'"""

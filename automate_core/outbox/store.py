@@ -18,6 +18,9 @@ from automate_core.errors import AutomateError
 from automate_core.outbox import statements
 from automate_core.outbox.lanes import Lanes
 
+FLOOR_SLACK_SECONDS = 0.00001
+"""What a floor may lose on its way through a double; times have microseconds."""
+
 
 class LeaseLost(AutomateError):
     """The lease on this outbox item is no longer held; somebody else may have it."""
@@ -158,7 +161,7 @@ class SkipLockedClaimOutboxStore(OutboxStore):
     def now(self) -> float:
         """Return the database's time in seconds since the epoch, kept from the last claim by the monotonic clock."""
         if self._ahead is None:
-            self._read_clock(sql.execute("SELECT clock_timestamp()", using=self.using)[0][0])
+            self._read_clock(sql.execute(statements.NOW, using=self.using)[0][0])
         assert self._ahead is not None
         return time.monotonic() + self._ahead
 
@@ -259,9 +262,9 @@ class SkipLockedClaimOutboxStore(OutboxStore):
             "worker": worker,
             "lease": self.lease_seconds,
             "kinds": self._kinds,
-            "tenants": [lane.tenant_id for lane in lanes],
-            "priorities": [lane.priority for lane in lanes],
-            "floors": [lane.floor for lane in lanes],
+            "tenants": plain(lane.tenant_id for lane in lanes),
+            "priorities": plain(lane.priority for lane in lanes),
+            "floors": plain(lane.floor - FLOOR_SLACK_SECONDS for lane in lanes),
             "share": -(-limit // len({lane.tenant_id for lane in lanes})),
             "limit": limit,
         }
@@ -269,8 +272,8 @@ class SkipLockedClaimOutboxStore(OutboxStore):
         self._lanes.claimed(lanes, rows)
         return self._keep(rows)
 
-    def _read_clock(self, moment: datetime) -> None:
-        self._ahead = moment.timestamp() - time.monotonic()
+    def _read_clock(self, moment: float) -> None:
+        self._ahead = moment - time.monotonic()
 
     def _keep(self, rows: list[sql.Row]) -> list[ClaimedItem]:
         if rows:
