@@ -83,7 +83,7 @@ def test_variables_become_settings(tmp_path: Path) -> None:
         "5433",
         "flows",
     )
-    assert entry["OPTIONS"] == {"sslmode": "require"}
+    assert entry["OPTIONS"] == {"sslmode": "require", "prepare_threshold": 2}
     assert found["REDIS_URL"] == "redis://cache:6379/1"
     assert found["CACHES"]["default"]["LOCATION"] == "redis://cache:6379/1"
     assert found["SECRET_KEY"] == "given"
