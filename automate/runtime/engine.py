@@ -87,12 +87,12 @@ class Engine(OutboxHandler):
         self._time_out()
         self._ring_timers(now)
         for run in self._active.values():
-            run.advance(now)
+            run.advance(self.port.store.now)
         for _, runs in self._births.values():
             for run in runs:
-                run.advance(now)
+                run.advance(self.port.store.now)
         self._admit(now)
-        changes, parties = self._changes(now)
+        changes, parties = self._changes(self.port.store.now())
         if not changes:
             return False
         started = time.perf_counter()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
@@ -24,6 +24,9 @@ from automate_core.redaction import redact
 from automate_core.steps import Effect, StepContext, StepResult, Wait
 
 logger = logging.getLogger(__name__)
+
+Clock = Callable[[], float]
+"""Tells the database's time in Unix seconds."""
 
 MAX_OUTPUT_BYTES = 4_000_000
 
@@ -72,18 +75,22 @@ class Run:
         self._policy = policy
         self._skips_recorded: set[int] = set()
 
-    def advance(self, now: float) -> None:
+    def advance(self, clock: Clock) -> None:
         """Run every pure step that is ready; outside calls join `wanted`."""
-        self._ring_timers(now)
+        if self.row.started_at is None:
+            self.row.started_at = clock()
+        if self.timers:
+            self._ring_timers(clock())
         ready = self.state.ready
         while ready and not self.failed:
             place = ready.pop(0)
             node = self.plan.nodes[place]
             if node.effect is Effect.PURE:
-                self._run_pure(node, now)
+                self._run_pure(node, clock)
             else:
                 self.wanted.append(place)
-        self._record_skips(now)
+        if self.state.skipped:
+            self._record_skips(clock())
 
     @property
     def failed(self) -> bool:
@@ -150,8 +157,7 @@ class Run:
         else:
             row.status = ExecutionStatus.SUCCESS
             row.finished_at = now
-        if row.started_at is None:
-            row.started_at = now
+        row.started_at = row.started_at or now
 
     @property
     def is_over(self) -> bool:
@@ -219,8 +225,8 @@ class Run:
                 output = orjson.loads(row.output_data) if row.output_data else None
                 self._take(self.plan.nodes[timer.place], row, StepResult(output), now)
 
-    def _run_pure(self, node: Node, now: float) -> None:
-        row = self._new_row(node, now)
+    def _run_pure(self, node: Node, clock: Clock) -> None:
+        row = self._new_row(node, clock())
         try:
             config = node.render(self.scope)
             row.input_data = _text(redact(config))
@@ -229,12 +235,12 @@ class Run:
                 raise PermanentError(
                     f"{node.type} returned {type(result).__name__}; return a StepResult or a Wait"
                 )
-            self._take(node, row, result, now)
+            self._take(node, row, result, clock())
         except AutomateError as error:
-            self._fail(node, row, judge(error, tries=1, effect=Effect.PURE, policy=self._policy), now)
+            self._fail(node, row, judge(error, tries=1, effect=Effect.PURE, policy=self._policy), clock())
         except Exception as error:
             logger.exception("step.crashed", extra={"step": node.key, "execution": self.row.id})
-            self._fail(node, row, judge(error, tries=1, effect=Effect.PURE, policy=self._policy), now)
+            self._fail(node, row, judge(error, tries=1, effect=Effect.PURE, policy=self._policy), clock())
 
     def _take(self, node: Node, row: StepRow, result: StepResult | Wait, now: float) -> None:
         if isinstance(result, Wait):
