@@ -7,8 +7,9 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from typing import Protocol
 
 FIRST_DELAY_SECONDS = 0.5
 LONGEST_DELAY_SECONDS = 30.0
@@ -16,18 +17,29 @@ STABLE_SECONDS = 30.0
 """A child that lived this long has recovered: its next delay is the first one again."""
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
+PR_SET_NAME = 15
 
 _libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
+
+
+class Process(Protocol):
+    """A started process, as `subprocess.Popen` shows it."""
+
+    @property
+    def pid(self) -> int:
+        """The process id, which is also that of its group."""
+
+    def poll(self) -> int | None:
+        """Return how the process ended (negative: the signal), or None while it runs."""
 
 
 class Child:
     """One supervised process; `now` is a monotonic clock in seconds."""
 
-    def __init__(self, name: str, command: Sequence[str], environment: Mapping[str, str]) -> None:
+    def __init__(self, name: str, launch: Callable[[], Process]) -> None:
         self.name = name
-        self.command = tuple(command)
-        self.environment = dict(environment)
-        self._process: subprocess.Popen[bytes] | None = None
+        self._launch = launch
+        self._process: Process | None = None
         self._started_at = 0.0
         self._delay = FIRST_DELAY_SECONDS
         self._due_at: float | None = None
@@ -39,14 +51,14 @@ class Child:
 
     def start(self, now: float) -> None:
         """Start the process."""
-        self._process = spawn(self.command, self.environment)
+        self._process = self._launch()
         self._started_at = now
         self._due_at = None
 
     def check(self, now: float, say: Callable[[str], None]) -> None:
         """Notice a death and say so; start the process again when its delay is over."""
-        if self._process is not None and self._process.poll() is not None:
-            ending = describe_ending(self._process.returncode)
+        if self._process is not None and (code := self._process.poll()) is not None:
+            ending = describe_ending(code)
             end_group(self._process.pid, signal.SIGKILL)
             self._process = None
             if now - self._started_at >= STABLE_SECONDS:
@@ -67,15 +79,11 @@ class Child:
         return self._process is None or self._process.poll() is not None
 
 
-def spawn(
-    command: Sequence[str], environment: Mapping[str, str], *, stdout: int | None = None
-) -> subprocess.Popen[bytes]:
+def spawn(command: Sequence[str]) -> subprocess.Popen[bytes]:
     """Start a process that a terminal's Ctrl-C does not reach and that ends when this process does."""
     return subprocess.Popen(  # noqa: S603
         list(command),
-        env=dict(environment),
         stdin=subprocess.DEVNULL,
-        stdout=stdout,
         process_group=0,
         preexec_fn=die_with(os.getpid()),
     )
@@ -94,6 +102,12 @@ def die_with(parent: int) -> Callable[[], None]:
                 os._exit(1)
 
     return settle
+
+
+def name_process(name: str) -> None:
+    """Set the name `ps -o comm` and `top` show for this process (Linux; 15 bytes)."""
+    if _libc is not None:
+        _libc.prctl(PR_SET_NAME, name.encode()[:15])
 
 
 def end_group(leader: int, number: signal.Signals) -> None:

@@ -35,9 +35,7 @@ def from_url(url: str, *, pool: int = 0) -> dict[str, Any]:
     threshold = str(options.pop("prepare_threshold", PREPARE_THRESHOLD))
     options["prepare_threshold"] = int(threshold) if threshold.isdigit() and int(threshold) else None
     host = options.pop("host", None) or parts.hostname or ""
-    if pool:
-        options["pool"] = {"min_size": 1, "max_size": pool, "timeout": 10}
-    return {
+    entry: dict[str, Any] = {
         "ENGINE": "django.db.backends.postgresql",
         "NAME": unquote(parts.path.lstrip("/")),
         "USER": unquote(parts.username or ""),
@@ -47,6 +45,14 @@ def from_url(url: str, *, pool: int = 0) -> dict[str, Any]:
         "CONN_HEALTH_CHECKS": True,
         "OPTIONS": options,
     }
+    if pool:
+        add_pool(entry, pool)
+    return entry
+
+
+def add_pool(entry: dict[str, Any], size: int) -> None:
+    """Let connections of an entry be kept and shared: at most `size` of them."""
+    entry["OPTIONS"]["pool"] = {"min_size": 1, "max_size": size, "timeout": 10}
 
 
 def from_embedded(directory: Path, *, durable: bool = True, pool: int = 0) -> dict[str, Any]:

@@ -66,6 +66,16 @@ Waiting = Callable[[float], None]
 _held: dict[Path, IO[bytes]] = {}
 
 
+def _forget_held() -> None:
+    # A fork is not a second user: it uses what its parent holds, or takes a hold of its own.
+    for users in _held.values():
+        users.close()
+    _held.clear()
+
+
+os.register_at_fork(after_in_child=_forget_held)
+
+
 def server_url(directory: Path) -> str:
     """Return the URL of the server of `directory`, running or not."""
     socket = quote(str(socket_directory(directory)), safe="/")

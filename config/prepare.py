@@ -1,35 +1,29 @@
-"""Bring the database to where the code is, make the first things, and print what to announce as JSON."""
+"""Bring the database to where the code is, make the first things, and tell what to announce."""
 
 from __future__ import annotations
 
 import io
-import json
-import os
 import sys
+from typing import Any
+
+from django.core.management import CommandError, call_command
+from django.db import DatabaseError
+
+from automate_core.errors import AutomateError
 
 
-def main() -> int:
-    """Migrate, make sure of the demo, print what was found on the last line of standard output."""
-    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings.local")
-    import django
+def prepare() -> dict[str, Any]:
+    """Check the database, migrate it and make sure of the demo; what fails ends the process with a sentence.
 
-    django.setup()
-    from django.core.management import CommandError, call_command
-    from django.db import DatabaseError
-
-    from automate_core.errors import AutomateError
+    Returns:
+        What `config.demo.ensure` found.
+    """
     from config import demo
 
     try:
         call_command("check", tags=["database"], databases=["default"], stdout=io.StringIO())
         call_command("migrate", verbosity=0, interactive=False)
-        found = demo.ensure()
+        return demo.ensure()
     except (CommandError, DatabaseError, AutomateError) as error:
         print(str(error).strip(), file=sys.stderr)
-        return 1
-    print(json.dumps(found))
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+        raise SystemExit(1) from error

@@ -9,11 +9,10 @@ import select
 import shutil
 import signal
 import socket
-import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import IO, Any
@@ -21,10 +20,11 @@ from typing import IO, Any
 from django.core.exceptions import ImproperlyConfigured
 
 from automate_core.errors import AutomateError
-from config import announcement, embedded, environment
-from config.children import Child, describe_ending, end_group, spawn
+from config import announcement, embedded, processes
+from config.children import Child, describe_ending, end_group
+from config.forking import fork
+from config.plan import Plan
 
-HOST = "127.0.0.1"
 STOP_LIMIT_SECONDS = 10.0
 PATIENCE_SECONDS = 5.0
 READY_LIMIT_SECONDS = 60.0
@@ -38,58 +38,26 @@ class StopRequested(Exception):
     """Ctrl-C or SIGTERM came while something was being waited for."""
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What to run, read from the environment."""
-
-    data_dir: Path
-    port: int
-    workers: int
-    database_url: str | None
-
-    @classmethod
-    def from_environment(cls) -> Plan:
-        """Read the plan; raises ImproperlyConfigured naming the variable that is wrong."""
-        root = Path(__file__).resolve().parents[1]
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        port = environment.whole("PORT", 7878, least=1)
-        if port > 65535:
-            raise ImproperlyConfigured(f"PORT must be at most 65535, not {port}")
-        return cls(
-            data_dir=Path(environment.text("AUTOMATE_DATA_DIR", str(root / ".data"))).resolve(),
-            port=port,
-            workers=environment.whole("AUTOMATE_WORKERS", cores),
-            database_url=environment.text("DATABASE_URL") or None,
-        )
-
-    @property
-    def postgres_dir(self) -> Path:
-        """Where the embedded server's data live."""
-        return self.data_dir / "postgres"
-
-    def child_environment(self) -> dict[str, str]:
-        """Return the environment of web and worker processes: they are told where everything is."""
-        return {
-            **os.environ,
-            "DATABASE_URL": self.database_url or embedded.server_url(self.postgres_dir),
-            "AUTOMATE_DATA_DIR": str(self.data_dir),
-            "PROMETHEUS_MULTIPROC_DIR": str(self.data_dir / "metrics"),
-            "PYTHONUNBUFFERED": "1",
-            "DJANGO_SETTINGS_MODULE": environment.text("DJANGO_SETTINGS_MODULE", "config.settings.local"),
-        }
-
-
 class Supervisor:
     """Starts everything, keeps it running, stops it.
 
     Args:
         plan: where and how much.
         children: the processes to keep running; one of them answers at the plan's port.
-        prepare: the command that makes the database ready and prints what to announce.
+        preload: imports what all of them need, before the first fork.
+        prepare: makes the database ready, in a process of its own, and returns what to announce.
     """
 
-    def __init__(self, plan: Plan, children: Sequence[Child], prepare: Sequence[str]) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        children: Sequence[Child],
+        *,
+        preload: Callable[[], None],
+        prepare: Callable[[], dict[str, Any]],
+    ) -> None:
         self.plan = plan
+        self.preload = preload
         self.children = children
         self.prepare = prepare
         self._stop_signals = 0
@@ -105,7 +73,8 @@ class Supervisor:
 
     def run(self) -> None:
         """Start, watch, and stop everything; returns after a stop was asked for."""
-        with lock_data_dir(self.plan.data_dir):
+        with lock_data_dir(self.plan.data_dir) as lock:
+            os.register_at_fork(after_in_child=partial(self._leave_to_parent, lock))
             check_port(self.plan.port)
             # Counters of processes long gone; prometheus-client wants the directory empty at the start.
             shutil.rmtree(self.plan.data_dir / "metrics", ignore_errors=True)
@@ -118,8 +87,11 @@ class Supervisor:
                 self._stop()
 
     def _start(self) -> None:
+        self.plan.apply()
         if self.plan.database_url is None:
             self._start_postgres()
+        self.preload()
+        self._raise_if_stopping()
         say("Preparing the database...")
         found = self._prepare()
         workers = self.plan.workers
@@ -127,7 +99,7 @@ class Supervisor:
         for child in self.children:
             child.start(time.monotonic())
         self._await_ready()
-        say(announcement.compose(f"http://{HOST}:{self.plan.port}", found))
+        say(announcement.compose(f"http://{processes.HOST}:{self.plan.port}", found))
 
     def _start_postgres(self) -> None:
         say("Starting PostgreSQL...")
@@ -143,26 +115,31 @@ class Supervisor:
         embedded.start_postgres(self.plan.postgres_dir, waiting=waiting)
 
     def _prepare(self) -> dict[str, Any]:
-        process = spawn(self.prepare, self.plan.child_environment(), stdout=subprocess.PIPE)
-        try:
-            while process.poll() is None:
-                self._sleep(0.5)
-                self._raise_if_stopping()
-            assert process.stdout is not None
-            output = process.stdout.read().decode()
-        finally:
-            end_group(process.pid, signal.SIGKILL)
-            process.wait()
-        if process.returncode != 0:
-            raise CannotRun(f"Preparing the database {describe_ending(process.returncode)}; see above")
-        found: dict[str, Any] = json.loads(output.strip().splitlines()[-1])
-        return found
+        reading, writing = os.pipe()
+
+        def answer() -> None:
+            os.write(writing, json.dumps(self.prepare()).encode())
+
+        process = fork(answer, name="automate-setup")
+        os.close(writing)
+        with open(reading, "rb") as output:
+            try:
+                while process.poll() is None:
+                    self._sleep(0.5)
+                    self._raise_if_stopping()
+            finally:
+                end_group(process.pid, signal.SIGKILL)
+                code = process.wait()
+            if code:
+                raise CannotRun(f"Preparing the database {describe_ending(code)}; see above")
+            found: dict[str, Any] = json.loads(output.read())
+            return found
 
     def _await_ready(self) -> None:
         began = time.monotonic()
         reasons = ""
         while (waited := time.monotonic() - began) < READY_LIMIT_SECONDS:
-            reasons = announcement.unready(HOST, self.plan.port)
+            reasons = announcement.unready(processes.HOST, self.plan.port)
             if not reasons:
                 return
             self._sleep(0.1)
@@ -206,6 +183,11 @@ class Supervisor:
         if select.select([self._wakeup], [], [], seconds)[0]:
             self._wakeup.recv(4096)
 
+    def _leave_to_parent(self, lock: IO[str]) -> None:
+        # A fork that lived on would else keep the next supervisor out.
+        for ours in (lock, self._wakeup, self._wakeup_write):
+            ours.close()
+
     def _raise_if_stopping(self) -> None:
         if self._stop_signals:
             raise StopRequested
@@ -216,28 +198,9 @@ class Supervisor:
 
 def children_of(plan: Plan) -> list[Child]:
     """Return the web process and the workers of a plan, not yet started."""
-    shared: Mapping[str, str] = plan.child_environment()
-    web = [
-        sys.executable,
-        "-m",
-        "uvicorn",
-        "config.asgi:application",
-        "--host",
-        HOST,
-        "--port",
-        str(plan.port),
-    ]
-    web += ["--loop", "uvloop", "--http", "httptools", "--ws", "websockets-sansio", "--log-level", "warning"]
-    web += ["--no-access-log", "--no-proxy-headers", "--no-server-header"]
-    web += ["--timeout-graceful-shutdown", str(int(STOP_LIMIT_SECONDS) - 2)]
-    # config.prepare has checked the system; each worker checking it again is a good part of a quick start.
-    worker = [sys.executable, "-m", "django", "automate_worker", "--processes", "1", "--skip-checks"]
-    # The web process answers many requests at once and keeps its connections.
-    pooled = {"AUTOMATE_DB_POOL": "16", **shared}
-    return [
-        Child("web", web, pooled),
-        *(Child(f"worker-{number}", worker, shared) for number in range(1, plan.workers + 1)),
-    ]
+    web = partial(fork, partial(processes.serve, plan.port), name="automate-web")
+    worker = partial(fork, processes.work, name="automate-worker")
+    return [Child("web", web), *(Child(f"worker-{number}", worker) for number in range(1, plan.workers + 1))]
 
 
 def lock_data_dir(data_dir: Path) -> IO[str]:
@@ -265,13 +228,20 @@ def check_port(port: int) -> None:
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind((HOST, port))
+            probe.bind((processes.HOST, port))
         except PermissionError:
             raise CannotRun(f"Port {port} needs root; choose one above 1023: make run PORT=7878") from None
         except OSError as error:
             raise CannotRun(
                 f"Port {port} is taken ({error.strerror}). Choose another: make run PORT={port % 65535 + 1}"
             ) from None
+
+
+def prepare_database() -> dict[str, Any]:
+    """Make the database ready; runs in a process of its own."""
+    from config.prepare import prepare
+
+    return prepare()
 
 
 def say(line: str) -> None:
@@ -283,7 +253,7 @@ def main() -> int:
     """Run until stopped; return the exit code."""
     try:
         plan = Plan.from_environment()
-        Supervisor(plan, children_of(plan), [sys.executable, "-m", "config.prepare"]).run()
+        Supervisor(plan, children_of(plan), preload=processes.preload, prepare=prepare_database).run()
     except (AutomateError, ImproperlyConfigured) as error:
         print(f"Cannot run: {error}", file=sys.stderr)
         return 1

@@ -7,17 +7,19 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import psutil
 import pytest
 
-from config.children import Child, describe_ending
+from config.children import Child, describe_ending, spawn
 
 PARENT = """
-import os, signal, sys, time
-from config.children import Child
-child = Child("child", [sys.executable, "-c", "import time; time.sleep(600)"], os.environ)
+import sys, time
+from functools import partial
+from config.children import Child, spawn
+child = Child("child", partial(spawn, [sys.executable, "-c", "import time; time.sleep(600)"]))
 child.start(0.0)
 print(child.pid, flush=True)
 time.sleep(600)
@@ -39,7 +41,7 @@ def ended(child: Child) -> Child:
 
 def test_a_dead_child_is_started_again_after_delays_that_double() -> None:
     said: list[str] = []
-    child = Child("web", [sys.executable, "-c", "raise SystemExit(3)"], os.environ)
+    child = Child("web", partial(spawn, [sys.executable, "-c", "raise SystemExit(3)"]))
     child.start(0.0)
     ended(child).check(10.0, said.append)
     child.check(10.4, said.append)
@@ -56,7 +58,7 @@ def test_a_dead_child_is_started_again_after_delays_that_double() -> None:
 
 def test_delays_have_an_upper_bound() -> None:
     said: list[str] = []
-    child = Child("web", [sys.executable, "-c", "raise SystemExit(3)"], os.environ)
+    child = Child("web", partial(spawn, [sys.executable, "-c", "raise SystemExit(3)"]))
     now = 0.0
     child.start(now)
     for _ in range(8):
@@ -70,7 +72,7 @@ def test_delays_have_an_upper_bound() -> None:
 
 def test_a_child_that_lived_long_starts_with_the_first_delay() -> None:
     said: list[str] = []
-    child = Child("web", [sys.executable, "-c", "raise SystemExit(3)"], os.environ)
+    child = Child("web", partial(spawn, [sys.executable, "-c", "raise SystemExit(3)"]))
     child.start(0.0)
     ended(child).check(1.0, said.append)
     child.check(2.0, said.append)
@@ -85,7 +87,7 @@ def test_a_signal_reaches_what_the_child_started(tmp_path: Path) -> None:
         "import subprocess, sys, pathlib, time; p = subprocess.Popen([sys.executable, '-c', 'import time; "
         f"time.sleep(600)']); pathlib.Path({str(note)!r}).write_text(str(p.pid) + ' '); time.sleep(600)"
     )
-    child = Child("web", [sys.executable, "-c", script], os.environ)
+    child = Child("web", partial(spawn, [sys.executable, "-c", script]))
     child.start(0.0)
     while not note.exists() or not note.read_text().endswith(" "):
         time.sleep(0.01)
@@ -107,7 +109,7 @@ def test_a_child_does_not_outlive_a_killed_parent() -> None:
 
 
 def test_a_child_is_in_a_group_of_its_own() -> None:
-    child = Child("web", [sys.executable, "-c", "import time; time.sleep(600)"], os.environ)
+    child = Child("web", partial(spawn, [sys.executable, "-c", "import time; time.sleep(600)"]))
     child.start(0.0)
     try:
         assert child.pid is not None

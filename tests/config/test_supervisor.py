@@ -17,7 +17,8 @@ import pytest
 from django.core.exceptions import ImproperlyConfigured
 
 from automate_core.errors import AutomateError
-from config.supervisor import Plan, check_port, children_of, lock_data_dir
+from config.plan import Plan
+from config.supervisor import check_port, children_of, lock_data_dir
 
 TINY = [sys.executable, "-m", "tests.config.tiny_supervisor"]
 Running = subprocess.Popen[str]
@@ -114,7 +115,7 @@ def test_a_killed_web_process_answers_again(run: Callable[..., Running], port: i
     supervisor = run()
     read_until(supervisor, "Ctrl-C stops everything")
     web = next(
-        child for child in psutil.Process(supervisor.pid).children() if str(port) in child.cmdline()[-1]
+        child for child in psutil.Process(supervisor.pid).children() if child.cmdline()[-1] == str(port)
     )
     web.kill()
     read_until(supervisor, "^web was killed by SIGKILL")

@@ -5,14 +5,15 @@ Arguments: data directory, port, and `deaf` for a worker that ignores SIGTERM.
 
 from __future__ import annotations
 
-import os
 import sys
+from functools import partial
 from pathlib import Path
 
-from config.children import Child
-from config.supervisor import Plan, Supervisor
+from config.children import Child, spawn
+from config.plan import Plan
+from config.supervisor import Supervisor
 
-FOUND = '{"password": "p-1", "api_key": null, "webhook": {"slug": "demo", "secret": "s-1"}}'
+FOUND = {"password": "p-1", "api_key": None, "webhook": {"slug": "demo", "secret": "s-1"}}
 READY = """
 import http.server, sys
 class Ready(http.server.BaseHTTPRequestHandler):
@@ -27,7 +28,7 @@ DEAF = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); " + SLEEP
 data_dir, port = Path(sys.argv[1]), int(sys.argv[2])
 plan = Plan(data_dir=data_dir, port=port, workers=1, database_url="postgresql://nobody@nowhere/nothing")
 children = [
-    Child("web", [sys.executable, "-c", READY, str(port)], os.environ),
-    Child("worker-1", [sys.executable, "-c", DEAF if "deaf" in sys.argv else SLEEP], os.environ),
+    Child("web", partial(spawn, [sys.executable, "-c", READY, str(port)])),
+    Child("worker-1", partial(spawn, [sys.executable, "-c", DEAF if "deaf" in sys.argv else SLEEP])),
 ]
-Supervisor(plan, children, [sys.executable, "-c", f"print({FOUND!r})"]).run()
+Supervisor(plan, children, preload=lambda: None, prepare=lambda: FOUND).run()

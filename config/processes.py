@@ -1,0 +1,64 @@
+"""What the processes of `make run` do, once forked."""
+
+from __future__ import annotations
+
+import gc
+
+HOST = "127.0.0.1"
+GRACE_SECONDS = 8
+"""How long the web process finishes what it is answering; the supervisor kills it two seconds later."""
+
+WEB_CONNECTIONS = 16
+
+
+def preload() -> None:
+    """Import what every process needs, and connect to nothing."""
+    import django
+    import httptools  # noqa: F401
+    import uvicorn  # noqa: F401
+    import uvloop  # noqa: F401
+
+    django.setup()
+    from config import demo, urls  # noqa: F401
+
+    # What exists now is never collected: forks go on sharing its memory.
+    gc.collect()
+    gc.freeze()
+
+
+def serve(port: int) -> None:
+    """Be the web process."""
+    import uvicorn
+    from django.conf import settings
+
+    from config import database
+
+    # Many requests at once, on connections that are kept.
+    database.add_pool(settings.DATABASES["default"], settings.DATABASE_POOL or WEB_CONNECTIONS)
+    uvicorn.run(
+        "config.asgi:application",
+        host=HOST,
+        port=port,
+        loop="uvloop",
+        http="httptools",
+        ws="websockets-sansio",
+        log_config=None,
+        log_level="warning",
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        timeout_graceful_shutdown=GRACE_SECONDS,
+    )
+
+
+def work() -> None:
+    """Be a worker."""
+    from django.core.management import call_command
+
+    from automate_core import telemetry
+
+    telemetry.configure("automate-worker")
+    try:
+        call_command("automate_worker", processes=1)
+    finally:
+        telemetry.shutdown()
