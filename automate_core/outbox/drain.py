@@ -25,7 +25,12 @@ from automate_core.outbox.store import ClaimedItem, SkipLockedClaimOutboxStore
 logger = logging.getLogger(__name__)
 
 ALERT_POLL_SECONDS = 0.004
-SUSPECT_TURN_SECONDS = 2.0
+SUSPECT_TURN_SECONDS = 0.25
+"""How long other work has its turn after a suspect that runs on, or when there is no suspect to be had."""
+SUSPECT_PATIENCE_SECONDS = 3.0
+"""How long a suspect waits for a worker with nothing else in hand, which cannot drag others down."""
+SUSPECT_WATCH_SECONDS = 0.5
+"""How long a suspect must have run before its worker claims anything beside it."""
 _worker_numbers = itertools.count(1)
 
 
@@ -39,6 +44,29 @@ class Lost:
     """Put in the inbox when a heartbeat found leases gone."""
 
     item_ids: frozenset[int]
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """A suspect under watch: until it has run for a while, or to its end when it has no claim left.
+
+    So a poison item takes at most its first two workers' other items down with it, and nothing that still has
+    a claim left becomes a dead letter because of it; yet a long call of a suspect holds up nobody.
+    """
+
+    item: ClaimedItem
+    beside: int
+    until: float
+
+    @classmethod
+    def over(cls, item: ClaimedItem, *, beside: int, now: float) -> Watch:
+        """Begin to watch `item`, claimed beside so many others."""
+        last = item.attempts >= item.max_attempts
+        return cls(item, beside, float("inf") if last else now + SUSPECT_WATCH_SECONDS)
+
+    def runs(self, held: int, store: SkipLockedClaimOutboxStore) -> bool:
+        """Tell whether the item, or what came of it, is still in hand."""
+        return store.holds(self.item) or held > self.beside
 
 
 def worker_name() -> str:
@@ -74,9 +102,8 @@ class Drain:
         self._stopping = False
         self._poll_seconds = settings.POLL_SECONDS
         self._handlers = self._make_handlers()
-        self._quarantined: list[ClaimedItem] = []
         self._unhanded: list[tuple[OutboxHandler, list[ClaimedItem]]] = []
-        self._alone = False
+        self._watched: Watch | None = None
         self._alert_until = 0.0
         self._suspect_turn_at = time.monotonic() + SUSPECT_TURN_SECONDS
 
@@ -122,8 +149,6 @@ class Drain:
             pass
         self._hand_out_rest()
         moved = self._turn_handlers()
-        if self._stopping:
-            self._release_quarantined()
         items = self._claim() if self.healthy and not self._stopping else []
         if items:
             self._hand_out(items)
@@ -175,31 +200,31 @@ class Drain:
         return sum(handler.turn() for handler in set(self._handlers.values())) > 0
 
     def _claim(self) -> list[ClaimedItem]:
-        """Claim what there is room for. A suspect runs alone: nothing beside it dies with its worker."""
-        held = self.store.held_count()
-        self._alone = self._alone and held > 0
-        if self._alone or (self._quarantined and held > len(self._quarantined)):
+        """Claim what there is room for. A suspect comes alone, and nothing is claimed while it is watched."""
+        now, held = time.monotonic(), self.store.held_count()
+        if self._watched and self._watched.runs(held, self.store):
+            if now < self._watched.until:
+                return []
+            self._suspect_turn_at = now + SUSPECT_TURN_SECONDS
+        self._watched = None
+        room = self.limit - held
+        if room <= 0:
             return []
-        if self._quarantined:
-            items, self._quarantined = self._quarantined, []
-        elif self.store.suspects_waiting and time.monotonic() >= self._suspect_turn_at:
-            if held:
-                return []
-            items = self.store.claim_suspect(self.worker)
+        items: list[ClaimedItem] = []
+        if self.store.suspects_waiting and now >= self._suspect_turn_at:
+            waited = SUSPECT_PATIENCE_SECONDS if held else 0.0
+            items = self.store.claim_suspect(self.worker, waited_seconds=waited)
             if not items:
-                self._suspect_turn_at = time.monotonic() + SUSPECT_TURN_SECONDS
-        else:
-            room = self.limit - held
-            items = self._claim_batch(room) if room > 0 else []
-            if items and items[0].suspect and held:
-                self._quarantined = items
-                return []
-        self._alone = bool(items) and items[0].suspect
+                self._suspect_turn_at = now + SUSPECT_TURN_SECONDS
+        if not items:
+            items = self._claim_batch(room, suspects=not held)
+        if items and items[0].suspect:
+            self._watched = Watch.over(items[0], beside=held, now=now)
         return items
 
-    def _claim_batch(self, room: int) -> list[ClaimedItem]:
+    def _claim_batch(self, room: int, *, suspects: bool) -> list[ClaimedItem]:
         started = time.perf_counter()
-        items = self.store.claim_batch(self.worker, room)
+        items = self.store.claim_batch(self.worker, room, suspects=suspects)
         if items:
             metrics.claim_seconds.observe(time.perf_counter() - started)
         return items
@@ -223,8 +248,3 @@ class Drain:
             for item in batch:
                 if not self.store.holds(item):
                     self.store.forget(item.id)
-
-    def _release_quarantined(self) -> None:
-        if self._quarantined:
-            self.store.release(self._quarantined, self.worker)
-            self._quarantined = []

@@ -74,7 +74,7 @@ CLAIM_SUSPECT = f"""
 WITH {_CLOCK},
 pick AS MATERIALIZED (
   SELECT o.id FROM {TABLE} o, clock
-  WHERE o.status = 'PENDING' AND o.suspect AND o.available_at <= clock.now
+  WHERE o.status = 'PENDING' AND o.suspect AND o.available_at <= clock.now - make_interval(secs => %(waited)s)
     AND (%(kinds)s::text[] IS NULL OR o.kind = ANY(%(kinds)s::text[]))
   ORDER BY o.available_at, o.id LIMIT 1 FOR UPDATE OF o SKIP LOCKED
 )

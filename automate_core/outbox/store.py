@@ -76,8 +76,8 @@ class OutboxStore(ABC):
         """
 
     @abstractmethod
-    def claim_suspect(self, worker: str) -> list[ClaimedItem]:
-        """Lease one suspect item, or none."""
+    def claim_suspect(self, worker: str, *, waited_seconds: float = 0.0) -> list[ClaimedItem]:
+        """Lease one suspect item that has been ready for `waited_seconds`, or none."""
 
     @abstractmethod
     def mark_success(self, item_id: int, worker: str) -> None:
@@ -150,11 +150,16 @@ class SkipLockedClaimOutboxStore(OutboxStore):
         """Let the next claim look at the whole outbox when the lanes it knows give nothing."""
         self._lanes.look_soon()
 
-    def claim_suspect(self, worker: str) -> list[ClaimedItem]:
+    def claim_suspect(self, worker: str, *, waited_seconds: float = 0.0) -> list[ClaimedItem]:
         """Lease the oldest suspect item, alone."""
-        params = {"worker": worker, "lease": self.lease_seconds, "kinds": self._kinds}
+        params = {
+            "worker": worker,
+            "lease": self.lease_seconds,
+            "kinds": self._kinds,
+            "waited": waited_seconds,
+        }
         claimed = self._keep(sql.execute(statements.CLAIM_SUSPECT, params, using=self.using))
-        if not claimed:
+        if not claimed and not waited_seconds:
             self._lanes.suspects_waiting = False
         return claimed
 

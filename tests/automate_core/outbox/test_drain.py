@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import threading
+import time
 from datetime import timedelta
 
 import psycopg
@@ -13,7 +13,8 @@ from django.db.models.functions import Now
 from automate_core import sql
 from automate_core.models import OutboxItem
 from automate_core.outbox import OutboxReaper, enqueue
-from automate_core.outbox.drain import Drain, Lost
+from automate_core.outbox import drain as drain_module
+from automate_core.outbox.drain import SUSPECT_PATIENCE_SECONDS, SUSPECT_WATCH_SECONDS, Drain, Lost
 from automate_core.outbox.handlers import ItemHandler, OutboxHandler, handler_registry
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -57,9 +58,9 @@ def test_batch_is_handed_out_again_after_its_handler_lost_the_database(register)
     drain = Drain(kinds=["reading"])
     claim = drain.store.claim_batch
 
-    def claim_and_lose_the_database(*args):
+    def claim_and_lose_the_database(*args, **options):
         drain.store.claim_batch = claim
-        items = claim(*args)
+        items = claim(*args, **options)
         cut_connection()
         return items
 
@@ -138,35 +139,91 @@ def test_item_claimed_again_before_its_loss_was_noticed_is_kept(register):
     assert drain.store.renew(drain.worker) == set()
 
 
-def test_stopping_worker_gives_back_the_suspect_it_was_about_to_run(register):
-    finish = threading.Event()
+def held_in_order(register):
+    """Register a kind whose items are kept until told; return the ids handled so far and the finishing touch."""
+    handled, finished = [], set()
 
     @register
-    class Slow(OutboxHandler):
-        kinds = ("slow",)
+    class Long(OutboxHandler):
+        kinds = ("long",)
+
+        def __init__(self, port):
+            super().__init__(port)
+            self.items = []
 
         def handle(self, items):
-            self.items = [*getattr(self, "items", []), *items]
+            handled.extend(item.id for item in items)
+            self.items.extend(items)
 
         def turn(self):
-            done = self.items if finish.is_set() else []
+            done = [item for item in self.items if item.id in finished]
+            self.items = [item for item in self.items if item.id not in finished]
             self.port.store.complete(done, self.port.worker)
             return bool(done)
 
-    enqueue(kind="slow", payload={})
-    drain = Drain(kinds=["slow"])
+    return handled, finished
+
+
+def make_suspect(item_id, *, ready_for=0.0, attempts=1):
+    OutboxItem.all_tenants.filter(id=item_id).update(
+        suspect=True, attempts=attempts, available_at=Now() - timedelta(seconds=ready_for)
+    )
+
+
+def turn_after(drain, seconds, monkeypatch):
+    """Let the drain look, and act on it, that much later on its own clock; the database's stays."""
+    later = time.monotonic() + seconds
+    with monkeypatch.context() as patch:
+        patch.setattr(drain_module.time, "monotonic", lambda: later)
+        drain.store.look_soon()
+        drain.turn()
+        drain.turn()
+
+
+def test_busy_worker_leaves_a_fresh_suspect_to_idle_ones(register, monkeypatch):
+    handled, _ = held_in_order(register)
+    first = enqueue(kind="long", payload={})
+    drain = Drain(kinds=["long"])
     drain.turn()
-    suspect = enqueue(kind="slow", payload={})
-    OutboxItem.all_tenants.filter(id=suspect).update(suspect=True)
-    drain.store._lanes._next_look = 0.0
+    make_suspect(enqueue(kind="long", payload={}))
+    turn_after(drain, 5, monkeypatch)
+    assert handled == [first]
+    assert list(OutboxItem.all_tenants.filter(suspect=True).values_list("status", flat=True)) == ["PENDING"]
+
+
+def test_busy_worker_takes_a_suspect_nobody_else_took(register, monkeypatch):
+    handled, _ = held_in_order(register)
+    first = enqueue(kind="long", payload={})
+    drain = Drain(kinds=["long"])
     drain.turn()
-    assert OutboxItem.all_tenants.get(id=suspect).status == "CLAIMED"
-    stop = threading.Event()
-    stop.set()
-    finish.set()
-    loop = threading.Thread(target=lambda: (drain.run(stop), connection.close()), daemon=True)
-    loop.start()
-    loop.join(timeout=20)
-    assert not loop.is_alive()
-    rows = OutboxItem.all_tenants.values_list("id", "status", "attempts", "suspect")
-    assert list(rows) == [(suspect, "PENDING", 0, True)]
+    second = enqueue(kind="long", payload={})
+    make_suspect(second, ready_for=SUSPECT_PATIENCE_SECONDS + 1)
+    turn_after(drain, 5, monkeypatch)
+    assert handled == [first, second]
+
+
+def test_nothing_is_claimed_beside_a_suspect_until_it_has_run_for_a_while(register, monkeypatch):
+    handled, _ = held_in_order(register)
+    suspect = enqueue(kind="long", payload={})
+    make_suspect(suspect)
+    drain = Drain(kinds=["long"])
+    drain.turn()
+    other = enqueue(kind="long", payload={})
+    turn_after(drain, 0, monkeypatch)
+    assert handled == [suspect]
+    turn_after(drain, SUSPECT_WATCH_SECONDS + 0.1, monkeypatch)
+    assert handled == [suspect, other]
+
+
+def test_nothing_is_claimed_beside_a_suspect_that_has_its_last_claim(register, monkeypatch):
+    handled, finished = held_in_order(register)
+    suspect = enqueue(kind="long", payload={}, max_attempts=3)
+    make_suspect(suspect, attempts=2)
+    drain = Drain(kinds=["long"])
+    drain.turn()
+    other = enqueue(kind="long", payload={})
+    turn_after(drain, 20, monkeypatch)
+    assert handled == [suspect]
+    finished.add(suspect)
+    turn_after(drain, 21, monkeypatch)
+    assert handled == [suspect, other]
