@@ -58,9 +58,15 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description="Try the promises by force.")
     parser.add_argument("--seed", type=int, help="repeat the schedule of kills of an earlier run")
     parser.add_argument(
-        "--scenario", nargs="+", default=["all"], metavar="NAME", help=f"all, or some of {', '.join(SCENARIOS)}"
+        "--scenario",
+        nargs="+",
+        default=["all"],
+        metavar="NAME",
+        help=f"all, or some of {', '.join(SCENARIOS)}",
     )
-    parser.add_argument("--quick", action="store_true", help="small sizes and a short lease: minutes, not an hour")
+    parser.add_argument(
+        "--quick", action="store_true", help="small sizes and a short lease: minutes, not an hour"
+    )
     parser.add_argument("--lease", type=float, help="seconds of a lease (default 30; 4 with --quick)")
     parser.add_argument("--report", type=Path, default=Path("chaos-report.json"), help="where the JSON goes")
     parser.add_argument("--data", help="keep databases and logs in this directory (default: a temporary one)")
@@ -107,7 +113,9 @@ def _play_all(wanted: list[str], stage: object, file: Path) -> int:
         except Exception as error:
             traceback.print_exc()
             last = traceback.extract_tb(error.__traceback__)[-1]
-            found = [Outcome(name.upper(), "the scenario runs to its end", violations=[f"{error!r} at {last}"])]
+            found = [
+                Outcome(name.upper(), "the scenario runs to its end", violations=[f"{error!r} at {last}"])
+            ]
         for outcome in found:
             outcome.seconds = outcome.seconds or time.monotonic() - began
             print(report.line(outcome), flush=True)

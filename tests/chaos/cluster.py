@@ -141,7 +141,9 @@ class Workers:
 
     def log_lines(self, *wanted: str) -> list[str]:
         """Return the lines of all logs that contain one of the texts."""
-        lines = (line for log in sorted(self.logs.glob("worker-*.log")) for line in log.open(errors="replace"))
+        lines = (
+            line for log in sorted(self.logs.glob("worker-*.log")) for line in log.open(errors="replace")
+        )
         return [line.rstrip() for line in lines if any(text in line for text in wanted)]
 
     def _keep(self) -> None:

@@ -35,7 +35,8 @@ INVARIANTS: dict[str, str] = {
     "an event nobody dispatched waits for a future time or is a dead letter": """
 SELECT 'event ' || (o.payload ->> 'event_id') || ' waits since ' || o.available_at
 FROM automate_core_outboxitem o
-WHERE o.kind = 'event' AND o.status <> 'FAILED' AND o.available_at < clock_timestamp() - make_interval(secs => 2 * %(lease)s)
+WHERE o.kind = 'event' AND o.status <> 'FAILED'
+  AND o.available_at < clock_timestamp() - make_interval(secs => 2 * %(lease)s)
 """,
     "an event with a matching trigger has an execution or its outbox item": """
 SELECT 'event ' || e.id || ' (' || e.type || ') started nothing'
@@ -170,7 +171,9 @@ def violations(lease_seconds: float) -> list[str]:
     """Return what is violated: the invariant's name and the first rows that show it."""
     found = []
     for name, query in INVARIANTS.items():
-        rows = [row[0] for row in sql.execute(query, {"lease": lease_seconds} if "%(lease)s" in query else ())]
+        rows = [
+            row[0] for row in sql.execute(query, {"lease": lease_seconds} if "%(lease)s" in query else ())
+        ]
         if rows:
             more = f" (and {len(rows) - 3} more)" if len(rows) > 3 else ""
             found.append(f"invariant violated: {name}: {'; '.join(rows[:3])}{more}")

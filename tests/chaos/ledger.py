@@ -5,7 +5,8 @@
 counted when the request has arrived, before any answer, so a caller that dies meanwhile changes nothing.
 
 Query parameters: `delay` (seconds before every answer) and `hold` (seconds before the first answer of a key or
-reference; `POST /release` ends all holds). `GET /counts` gives everything counted, `POST /reset` forgets it.
+reference; `POST /release` ends all holds, also those to come, until `POST /hold`). `GET /counts` gives everything
+counted, `POST /reset` forgets it.
 """
 
 from __future__ import annotations
@@ -78,17 +79,17 @@ class Book:
                 for one in self._entries.values()
             ]  # fmt: skip
 
-    def release(self) -> None:
-        """End every hold; later ones hold again."""
-        released, self.released = self.released, threading.Event()
-        released.set()
+    def hold(self) -> None:
+        """Hold again what asks for it."""
+        self.released = threading.Event()
 
     def reset(self) -> None:
         """Forget everything."""
         with self._lock:
             self._entries.clear()
             self._effective.clear()
-        self.release()
+        self.released.set()
+        self.hold()
 
 
 class Clerk(BaseHTTPRequestHandler):
@@ -98,11 +99,11 @@ class Clerk(BaseHTTPRequestHandler):
     disable_nagle_algorithm = True
     book: Book
 
-    def do_GET(self) -> None:  # noqa: N802 - the base class's name
+    def do_GET(self) -> None:
         """Give the counts."""
         self._answer(200, self.book.counts())
 
-    def do_POST(self) -> None:  # noqa: N802 - the base class's name
+    def do_POST(self) -> None:
         """Take a request in."""
         target = urlsplit(self.path)
         expected = int(self.headers.get("Content-Length") or 0)
@@ -111,11 +112,9 @@ class Clerk(BaseHTTPRequestHandler):
             # The caller was killed while it spoke: as with any server, nothing was asked.
             self.close_connection = True
             return None
-        if target.path == "/release":
-            self.book.release()
-            return self._answer(200, {})
-        if target.path == "/reset":
-            self.book.reset()
+        orders = {"/release": self.book.released.set, "/hold": self.book.hold, "/reset": self.book.reset}
+        if target.path in orders:
+            orders[target.path]()
             return self._answer(200, {})
         mode = target.path.removeprefix("/effect/")
         key = self.headers.get("Idempotency-Key")
@@ -130,7 +129,7 @@ class Clerk(BaseHTTPRequestHandler):
             time.sleep(float(query["delay"][0]))
         return self._answer(200, {"first": first})
 
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class's name
+    def log_message(self, format: str, *args: Any) -> None:
         """Write no access log."""
 
     def _answer(self, status: int, content: Any) -> None:
@@ -177,12 +176,16 @@ class Ledger:
         return entries
 
     def release(self) -> None:
-        """Let every held answer go."""
-        httpx.post(f"{self.url}/release", timeout=10, trust_env=False)
+        """Let every held answer go, and hold no more."""
+        self._order("release")
+
+    def hold(self) -> None:
+        """Hold first answers again."""
+        self._order("hold")
 
     def reset(self) -> None:
-        """Forget everything counted."""
-        httpx.post(f"{self.url}/reset", timeout=10, trust_env=False)
+        """Forget everything counted, and hold first answers again."""
+        self._order("reset")
 
     def stop(self) -> None:
         """End the process."""
@@ -190,6 +193,9 @@ class Ledger:
         self._process.wait()
         if self._process.stdout is not None:
             self._process.stdout.close()
+
+    def _order(self, order: str) -> None:
+        httpx.post(f"{self.url}/{order}", timeout=10, trust_env=False).raise_for_status()
 
 
 def main() -> None:

@@ -159,10 +159,13 @@ def workflow(slug: str, graph: dict[str, Any], event_type: str) -> Any:
     )  # fmt: skip
 
 
-def emit_many(event_type: str, numbers: range, *, threads: int, rng: random.Random, pause: float) -> list[str]:
+def emit_many(
+    event_type: str, numbers: range, *, threads: int, rng: random.Random, pause: float
+) -> list[str]:
     """Emit an event for each number, again when the server went away (its key makes that one event)."""
-    from automate.events import emit_event
     from django.db import connection
+
+    from automate.events import emit_event
 
     ids: list[str] = []
     pauses = [rng.expovariate(1 / pause) if pause else 0.0 for _ in numbers]
@@ -171,9 +174,7 @@ def emit_many(event_type: str, numbers: range, *, threads: int, rng: random.Rand
         for number in part:
             time.sleep(pauses[number - numbers.start])
             key = f"{event_type}-{number}"
-            ids.append(
-                patiently(lambda number=number, key=key: emit_event(event_type, {"n": number}, key))
-            )
+            ids.append(patiently(lambda number=number, key=key: emit_event(event_type, {"n": number}, key)))
         connection.close()
 
     parts = [threading.Thread(target=emit, args=(numbers[start::threads],)) for start in range(threads)]

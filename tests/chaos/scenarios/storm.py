@@ -35,7 +35,14 @@ def lite(stage: Stage) -> list[Outcome]:
 
 
 def _storm(
-    stage: Stage, name: str, events: int, count: int, *, pause: tuple[float, float], crashes: int, outage: float
+    stage: Stage,
+    name: str,
+    events: int,
+    count: int,
+    *,
+    pause: tuple[float, float],
+    crashes: int,
+    outage: float,
 ) -> list[Outcome]:
     outcome = Outcome(name, f"{events} events, {count} workers, kills: 0 lost, 0 stuck after 2 x lease")
     rng = stage.rng(name)
@@ -111,7 +118,9 @@ def _ledger(stage: Stage, name: str) -> list[Outcome]:
     })  # fmt: skip
     for entry in once:
         repeatable.require(entry["keys"] == 1, f"{entry['execution']} sent {entry['keys']} keys")
-        repeatable.require(entry["effects"] == 1, f"{entry['execution']} took effect {entry['effects']} times")
+        repeatable.require(
+            entry["effects"] == 1, f"{entry['execution']} took effect {entry['effects']} times"
+        )
     unknown = rows("SELECT count(*) FROM automate_steprun WHERE error_code = 'OUTCOME_UNKNOWN'")[0][0]
     sent = rows("SELECT count(*) FROM automate_steprun WHERE path = 'mail' AND status = 'SUCCESS'")[0][0]
     single = Outcome("P4", f"other calls of {name} run at most once or are flagged", {
@@ -120,5 +129,7 @@ def _ledger(stage: Stage, name: str) -> list[Outcome]:
     for entry in mail:
         single.require(entry["effects"] <= 1, f"{entry['execution']} took effect {entry['effects']} times")
     effects = single.figures["effects"]
-    single.require(sent <= effects <= sent + unknown, f"{effects} effects, {sent} successes, {unknown} flagged")
+    single.require(
+        sent <= effects <= sent + unknown, f"{effects} effects, {sent} successes, {unknown} flagged"
+    )
     return [repeatable, single]

@@ -32,7 +32,7 @@ if SKEW:
 
         @classmethod
         def utcnow(cls):
-            return _datetime.now(datetime.timezone.utc).replace(tzinfo=None) + _delta
+            return _datetime.now(datetime.UTC).replace(tzinfo=None) + _delta
 
         @classmethod
         def today(cls):
