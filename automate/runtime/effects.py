@@ -15,7 +15,7 @@ from django.db import connection, transaction
 
 from automate.runtime.run import Call
 from automate_core.context import Cause, cause_scope, tenant_scope, trace_scope
-from automate_core.errors import AutomateError, PermanentError, Problem
+from automate_core.errors import AutomateError, PermanentError, Problem, TransientError
 from automate_core.redaction import redact
 from automate_core.secrets import collect_secrets
 from automate_core.steps import Effect, StepResult, Wait
@@ -68,7 +68,8 @@ class Effects:
         outcome: StepResult | Wait | Exception
         try:
             if not self._allowed(call):
-                return
+                # Recorded only if the lease was renewed in the meantime; the step is then tried again.
+                raise TransientError("The lease ended before the call", performed=False)
             outcome = self._call(call)
         except AutomateError as error:
             outcome = error

@@ -278,20 +278,19 @@ class Engine(OutboxHandler):
         self.port.inbox.put(lambda: self._finish(call, outcome))
 
     def _finish(self, call: Call, outcome: StepResult | Wait | Exception) -> None:
-        if self._deadlines.pop(call, None) is None:
+        item = call.run.item
+        if self._deadlines.pop(call, None) is None or item is None or self._runs.get(item.id) is not call.run:
             return
         now = self.port.store.now()
         if isinstance(outcome, LeaseLost):
-            if call.run.item is not None:
-                self.port.store.forget(call.run.item.id)
-                self._drop(call.run.item.id)
+            self.port.store.forget(item.id)
+            self._drop(item.id)
             return
         if isinstance(outcome, Exception):
             call.run.fail(call, outcome, now)
         else:
             call.run.succeed(call, outcome, now)
-        if call.run.item is not None:
-            self._active[call.run.item.id] = call.run
+        self._active[item.id] = call.run
 
     def _allowed(self, call: Call) -> bool:
         return call.run.item is not None and self.port.store.holds(call.run.item)
