@@ -6,7 +6,7 @@ import time
 from typing import Any
 
 from django.core.serializers.json import DjangoJSONEncoder
-from django.db import models
+from django.db import ProgrammingError, models, transaction
 from django.db.models.signals import post_delete, post_save
 
 from automate.enums import TriggerType
@@ -73,12 +73,19 @@ def _is_watched(model: type[models.Model]) -> bool:
         return False
     now = time.monotonic()
     if now - _read_at > FRESH_SECONDS:
-        triggers = Trigger.all_tenants.filter(type=TriggerType.MODEL, is_enabled=True)
-        _watched = frozenset(
-            str(config.get("model", "")).lower() for config in triggers.values_list("config", flat=True)
-        )
-        _read_at = now
+        _watched, _read_at = _read_watched(), now
     return model._meta.label_lower in _watched
+
+
+def _read_watched() -> frozenset[str]:
+    triggers = Trigger.all_tenants.filter(type=TriggerType.MODEL, is_enabled=True)
+    try:
+        with transaction.atomic():
+            configs = list(triggers.values_list("config", flat=True))
+    except ProgrammingError:
+        # The table is not there yet: a host's own migrations save rows too.
+        return frozenset()
+    return frozenset(str(config.get("model", "")).lower() for config in configs)
 
 
 def _emit(model: type[models.Model], instance: models.Model, change: str) -> None:
