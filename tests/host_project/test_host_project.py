@@ -1,0 +1,58 @@
+"""The promise to a host project: install the wheel, add three apps, save a model, and a workflow runs."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+
+import pytest
+
+pytestmark = [pytest.mark.timeout(300), pytest.mark.django_db(transaction=True)]
+
+API_APPS = "rest_framework rest_framework_simplejwt.token_blacklist automate_api"
+
+
+def test_wheel_brings_the_packages_and_no_tests(wheel):
+    names = zipfile.ZipFile(wheel).namelist()
+    tops = {name.split("/")[0] for name in names if ".dist-info" not in name}
+    assert {"automate", "automate_core", "automate_connectors", "automate_api", "config"} <= tops
+    assert not tops & {"tests", "benchmarks", "docs", "build"}
+    assert "automate/migrations/0002_guards.py" in names
+    assert any(name.endswith(".dist-info/licenses/LICENSE") for name in names)
+
+
+def test_saved_model_starts_a_workflow_and_a_rollback_does_not(host):
+    host("manage.py", "migrate", "shop", "--verbosity", "0")
+    host("manage.py", "migrate", "--verbosity", "0")
+    host("manage.py", "check", "--fail-level", "WARNING")
+    host("manage.py", "makemigrations", "--check", "--dry-run")
+    seen = json.loads(host("manage.py", "scenario").stdout.splitlines()[-1])
+    assert seen["before"] == 0
+    assert seen["events"] == ["model.shop.order.created", "model.shop.order.updated"]
+    assert seen["executions"] == ["SUCCESS"]
+    assert seen["steps"] == [
+        ["note", "SUCCESS", "kept 9.99"],
+        ["log", "SUCCESS", {"message": f"order {seen['order']}"}],
+    ]
+    assert seen["rest_framework"] == []
+    assert "/site-packages/automate/" in seen["automate"]
+
+
+@pytest.mark.parametrize(
+    ("installed", "absent"),
+    [
+        ("automate_core", {"automate", "automate_connectors", "automate_api", "rest_framework"}),
+        ("automate_core automate_connectors", {"automate", "automate_api", "rest_framework"}),
+        ("automate_core automate_connectors automate", {"automate_api", "rest_framework"}),
+        (f"automate_core {API_APPS}", {"automate", "automate_connectors"}),
+        (f"automate_core automate_connectors automate {API_APPS}", set()),
+    ],
+    ids=lambda value: (
+        value.replace("automate_", "").replace(API_APPS, "api") if isinstance(value, str) else ""
+    ),
+)
+def test_app_installs_with_only_what_it_imports(host, installed, absent):
+    seen = json.loads(host("minimal.py", apps=installed).stdout.splitlines()[-1])
+    assert {name.split(".")[-1] for name in installed.split()} <= set(seen["apps"])
+    assert set(seen["imported"]) & (absent | {"config", "tests"}) == set()
+    assert "/site-packages/automate_core/" in seen["home"]
