@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable
+from datetime import datetime
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -14,6 +15,7 @@ from django.db.models import Model, QuerySet
 from django.http import HttpRequest
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.timezone import localtime
 
 from automate_core.context import tenant_scope
 from automate_core.errors import AutomateError
@@ -22,7 +24,7 @@ M = TypeVar("M", bound=Model)
 
 LONGEST_JSON = 50_000
 """Characters of one JSON value shown; the API has the rest."""
-LONGEST_ERROR = 300
+LONGEST_ERROR = 120
 
 _MOODS = {
     "SUCCESS": "good",
@@ -110,6 +112,17 @@ def error_text(code: str, message: str) -> SafeString:
     text = f"{code}: {message}" if code and message else code or message or "-"
     cut = text if len(text) <= LONGEST_ERROR else f"{text[: LONGEST_ERROR - 1]}…"
     return format_html('<span class="automate-error">{}</span>', cut)
+
+
+def short_id(value: UUID) -> SafeString:
+    """Show the random end of a UUIDv7, which tells rows of one day apart; the whole is its tooltip."""
+    return format_html('<span title="{}" class="automate-moment">…{}</span>', value, value.hex[-12:])
+
+
+def moment(value: datetime | None) -> SafeString:
+    """Show a time in the site's time zone, to the millisecond; a dash for none."""
+    text = "-" if value is None else localtime(value).isoformat(" ", "milliseconds")[:23]
+    return format_html('<span class="automate-moment">{}</span>', text)
 
 
 def actor(request: HttpRequest) -> str:

@@ -16,7 +16,9 @@ from automate_core.admin_base import (
     HistoryInline,
     apply_to_each,
     error_text,
+    moment,
     pretty_json,
+    short_id,
     state,
 )
 
@@ -50,7 +52,7 @@ class StepRunInline(HistoryInline):
 class EventAdmin(HistoryAdmin):
     """What happened."""
 
-    list_display = ("type", "source", "tenant", "dedupe_key", "created_at", "id")
+    list_display = ("type", "source", "tenant", "dedupe_key", "created", "short_id")
     list_filter = ("source", "tenant")
     list_select_related = ("tenant",)
     search_fields = ("type", "dedupe_key", "trace_id", "=id")
@@ -60,6 +62,16 @@ class EventAdmin(HistoryAdmin):
         "id", "tenant", "type", "source", "dedupe_key", "trace_id", "cause_execution_id", "depth", "created_at",
         "pruned_at", "shown_payload",
     )  # fmt: skip
+
+    @admin.display(description="id", ordering="id")
+    def short_id(self, event: Event) -> SafeString:
+        """Show what tells it apart."""
+        return short_id(event.id)
+
+    @admin.display(description="created at", ordering="created_at")
+    def created(self, event: Event) -> SafeString:
+        """Show when it came."""
+        return moment(event.created_at)
 
     @admin.display(description="payload")
     def shown_payload(self, event: Event) -> SafeString:
@@ -72,25 +84,51 @@ class ExecutionAdmin(HistoryAdmin):
     """What ran, how it ended, and its steps."""
 
     list_display = (
-        "id", "automation", "version_number", "shown_status", "tenant", "created_at", "took", "shown_error",
+        "short_id", "workflow", "shown_status", "error_code", "created", "took", "tenant",
     )  # fmt: skip
     list_filter = ("status", "error_code", "tenant")
     list_select_related = ("automation", "version", "tenant")
     search_fields = ("=id", "automation__slug", "automation__name", "trace_id", "error_summary")
     date_hierarchy = "created_at"
     ordering = ("-id",)
-    fields = (
-        "id", "tenant", "automation", "version", "event", "trigger", "replay_of", "shown_status", "attempt", "key",
-        "priority", "trace_id", "cause_execution_id", "depth", "error_code", "error_summary", "created_at",
-        "started_at", "finished_at", "cancel_requested_at", "shown_context",
+    fieldsets = (
+        (None, {"fields": (
+            ("automation", "version"), ("event", "trigger"), ("shown_status", "took"),
+            ("created", "started", "finished"), "error_code", "error_summary", "shown_context",
+        )}),
+        ("More", {"classes": ("collapse",), "fields": (
+            "id", "tenant", "trace_id", ("attempt", "replay_of"), ("priority", "key"),
+            ("cause_execution_id", "depth"), "cancel_requested_at",
+        )}),
     )  # fmt: skip
     inlines = (StepRunInline,)
     actions = ("replay",)
 
-    @admin.display(description="version", ordering="version__number")
-    def version_number(self, execution: Execution) -> str:
-        """Show the version's number."""
-        return f"v{execution.version.number}" if execution.version else "-"
+    @admin.display(description="id", ordering="id")
+    def short_id(self, execution: Execution) -> SafeString:
+        """Show what tells it apart."""
+        return short_id(execution.id)
+
+    @admin.display(description="created at", ordering="created_at")
+    def created(self, execution: Execution) -> SafeString:
+        """Show when it was created."""
+        return moment(execution.created_at)
+
+    @admin.display(description="started at", ordering="started_at")
+    def started(self, execution: Execution) -> SafeString:
+        """Show when it started."""
+        return moment(execution.started_at)
+
+    @admin.display(description="finished at", ordering="finished_at")
+    def finished(self, execution: Execution) -> SafeString:
+        """Show when it finished."""
+        return moment(execution.finished_at)
+
+    @admin.display(description="workflow", ordering="automation__slug")
+    def workflow(self, execution: Execution) -> str:
+        """Show the automation and the version that runs."""
+        version = f" v{execution.version.number}" if execution.version else ""
+        return f"{execution.automation.slug}{version}"
 
     @admin.display(description="status", ordering="status")
     def shown_status(self, execution: Execution) -> SafeString:
@@ -101,11 +139,6 @@ class ExecutionAdmin(HistoryAdmin):
     def took(self, execution: Execution) -> str:
         """Show how long it ran."""
         return _span(execution.started_at, execution.finished_at)
-
-    @admin.display(description="error")
-    def shown_error(self, execution: Execution) -> SafeString:
-        """Show the error."""
-        return error_text(execution.error_code, execution.error_summary)
 
     @admin.display(description="context")
     def shown_context(self, execution: Execution) -> SafeString:
@@ -122,31 +155,41 @@ class ExecutionAdmin(HistoryAdmin):
 class StepRunAdmin(HistoryAdmin):
     """What a step was given, what came out, and what went wrong."""
 
-    list_display = (
-        "path",
-        "attempt",
-        "shown_status",
-        "node_type",
-        "execution_id",
-        "tenant",
-        "took",
-        "shown_error",
-    )
+    list_display = ("path", "attempt", "shown_status", "node_type", "of", "took", "tenant", "shown_error")
     list_filter = ("status", "effect", "node_type", "tenant")
     list_select_related = ("tenant",)
     search_fields = ("=execution__id", "path", "error_code", "error_message")
     date_hierarchy = "started_at"
     ordering = ("-id",)
-    fields = (
-        "id", "tenant", "execution", "path", "node_key", "node_type", "attempt", "shown_status", "effect", "route",
-        "seq", "error_code", "error_message", "wake_at", "started_at", "finished_at", "shown_input", "shown_output",
-        "shown_variables",
+    fieldsets = (
+        (None, {"fields": (
+            "execution", ("path", "attempt"), ("shown_status", "took"), ("started", "finished"), "error_code",
+            "error_message", "shown_input", "shown_output", "shown_variables",
+        )}),
+        ("More", {"classes": ("collapse",), "fields": (
+            "id", "tenant", ("node_key", "node_type"), ("effect", "route"), "seq", "wake_at",
+        )}),
     )  # fmt: skip
 
     @admin.display(description="status", ordering="status")
     def shown_status(self, step: StepRun) -> SafeString:
         """Show the status."""
         return state(step.status)
+
+    @admin.display(description="execution", ordering="execution_id")
+    def of(self, step: StepRun) -> SafeString:
+        """Show what tells its execution apart."""
+        return short_id(step.execution_id)
+
+    @admin.display(description="started at", ordering="started_at")
+    def started(self, step: StepRun) -> SafeString:
+        """Show when it started."""
+        return moment(step.started_at)
+
+    @admin.display(description="finished at", ordering="finished_at")
+    def finished(self, step: StepRun) -> SafeString:
+        """Show when it finished."""
+        return moment(step.finished_at)
 
     @admin.display(description="took")
     def took(self, step: StepRun) -> str:

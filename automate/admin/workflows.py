@@ -18,6 +18,7 @@ from automate_core.admin_base import (
     ReadOnlyAdmin,
     actor,
     apply_to_each,
+    moment,
     pretty_json,
     state,
 )
@@ -77,6 +78,11 @@ class AutomationAdmin(HistoryAdmin):
     def shown_enabled(self, automation: Automation) -> SafeString:
         """Show whether it is switched on."""
         return state("on" if automation.enabled else "off")
+
+    @admin.display(description="updated at", ordering="updated_at")
+    def updated(self, automation: Automation) -> SafeString:
+        """Show when it last changed."""
+        return moment(automation.updated_at)
 
     @admin.display(description="live version", ordering="live_version__number")
     def live_number(self, automation: Automation) -> str:
