@@ -11,11 +11,12 @@ from typing import Any
 
 import orjson
 from django.db import Error as DatabaseError
-from django.db import connection, transaction
+from django.db import InterfaceError, OperationalError, connection, transaction
 
 from automate.runtime.run import Call
 from automate_core.context import Cause, cause_scope, tenant_scope, trace_scope
 from automate_core.errors import AutomateError, PermanentError, Problem, TransientError
+from automate_core.outbox.store import LeaseLost
 from automate_core.redaction import redact
 from automate_core.secrets import collect_secrets
 from automate_core.steps import Effect, StepResult, Wait
@@ -101,11 +102,28 @@ class Effects:
                 _keep_connection_usable()
 
     def _in_transaction(self, call: Call, seen: Sequence[str]) -> StepResult:
-        with transaction.atomic():
-            result = _plain(call.node.handler.run(call.config, call.context), call, seen)
-            if isinstance(result, Wait):
-                raise PermanentError("A database step cannot wait")
-            self._commit(call, result)
+        """Run a database step; an error that comes after its commit does not make it fail."""
+        result: StepResult | Wait | None = None
+        committed: list[bool] = []
+        try:
+            with transaction.atomic():
+                transaction.on_commit(lambda: committed.append(True))
+                result = _plain(call.node.handler.run(call.config, call.context), call, seen)
+                if isinstance(result, Wait):
+                    raise PermanentError("A database step cannot wait")
+                self._commit(call, result)
+        except (OperationalError, InterfaceError) as error:
+            if isinstance(result, StepResult) and not committed:
+                # Whether the commit reached the server is on record; the next worker to hold the lease reads it.
+                raise LeaseLost("The database went away while the step committed") from error
+            if not committed:
+                raise
+            logger.exception("step.after_commit_failed", extra={"step": call.node.key})
+        except Exception:
+            if not committed:
+                raise
+            logger.exception("step.after_commit_failed", extra={"step": call.node.key})
+        assert isinstance(result, StepResult)
         return result
 
 

@@ -5,11 +5,15 @@ from __future__ import annotations
 import time
 
 import pytest
+from django.db import OperationalError, transaction
+from django.db.backends.base.base import BaseDatabaseWrapper
 
 from automate.events import emit_event
 from automate.models import Execution, StepRun
 from automate.workflows import create_workflow
+from automate_core.models import Tenant
 from automate_core.steps import Effect
+from tests.factories.engine import finish, lose_workers
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -43,3 +47,52 @@ def test_call_held_back_by_a_late_heartbeat_is_made_once_the_lease_is_renewed(
     rows = StepRun.objects.order_by("seq").values_list("path", "attempt", "status")
     assert list(rows) == [("first", 1, "SUCCESS"), ("second", 1, "FAILED"), ("second", 2, "SUCCESS")]
     assert [context.attempt for context in second.calls] == [2]
+
+
+def start_database_step(register_step, act):
+    step = register_step("t.database", Effect.DATABASE, act)
+    create_workflow(
+        name="W", graph={"nodes": [{"id": "write", "type": "t.database"}]}, by="test",
+        trigger_type="event", trigger_config={"event_type": "go"},
+    )  # fmt: skip
+    emit_event("go", {})
+    return step
+
+
+def made():
+    return list(Tenant.objects.filter(slug__startswith="made").values_list("slug", flat=True))
+
+
+def test_database_step_whose_after_commit_hook_fails_has_succeeded(register_step):
+    def act(config, context):
+        Tenant.objects.create(slug=f"made-{context.attempt}", name="Made")
+        transaction.on_commit(lambda: 1 / 0)
+
+    step = start_database_step(register_step, act)
+    execution = finish()
+    assert (execution.status, made(), len(step.calls)) == ("SUCCESS", ["made-1"], 1)
+
+
+def test_database_step_takes_effect_once_when_the_answer_to_its_commit_is_lost(
+    register_step, worker, monkeypatch
+):
+    def act(config, context):
+        Tenant.objects.create(slug=f"made-{context.attempt}", name="Made")
+        patch.setattr(BaseDatabaseWrapper, "_commit", commit_and_lose_the_answer)
+
+    def commit_and_lose_the_answer(self):
+        patch.undo()
+        self._commit()
+        raise OperationalError("server closed the connection unexpectedly")
+
+    with monkeypatch.context() as patch:
+        step = start_database_step(register_step, act)
+        lost = worker()
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while not made() or (lost.store.held_count() and time.monotonic() < deadline):
+            lost.turn()
+            time.sleep(0.01)
+    assert lose_workers() == 1
+    execution = finish()
+    assert (execution.status, made(), len(step.calls)) == ("SUCCESS", ["made-1"], 1)
+    assert list(StepRun.objects.values_list("path", "attempt", "status")) == [("write", 1, "SUCCESS")]
