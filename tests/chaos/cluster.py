@@ -86,6 +86,7 @@ class Workers:
         self.deaths = 0
         self._env = [dict(env) for _ in range(count)]
         self._processes: list[subprocess.Popen[bytes] | None] = [None] * count
+        self._logs: dict[int, Path] = {}
         self._started = 0
         self._lock = threading.Lock()
         self._stopping = threading.Event()
@@ -105,9 +106,13 @@ class Workers:
         with self._lock:
             return [one.pid for one in self._processes if one is not None and one.poll() is None]
 
+    def working(self) -> list[int]:
+        """Return the process ids of those that have started to drain."""
+        return [pid for pid in self.pids() if b"worker.started" in self._logs[pid].read_bytes()[:4096]]
+
     def kill(self, rng: random.Random) -> int | None:
-        """SIGKILL one at random; return its process id."""
-        pids = self.pids()
+        """SIGKILL one at random; return its process id. One that still loads its code would be no loss."""
+        pids = self.working()
         if not pids:
             return None
         pid = rng.choice(pids)
@@ -160,11 +165,14 @@ class Workers:
     def _spawn(self, place: int) -> subprocess.Popen[bytes]:
         self._started += 1
         self.logs.mkdir(parents=True, exist_ok=True)
-        with (self.logs / f"worker-{place}-{self._started:03d}.log").open("ab") as log:
-            return subprocess.Popen(
+        path = self.logs / f"worker-{place}-{self._started:03d}.log"
+        with path.open("wb") as log:
+            process = subprocess.Popen(
                 [sys.executable, "manage.py", "automate_worker"], cwd=ROOT, env=self._env[place],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
             )  # fmt: skip
+        self._logs[process.pid] = path
+        return process
 
 
 @contextlib.contextmanager

@@ -44,7 +44,8 @@ FROM automate_event e
 JOIN automate_trigger t ON t.tenant_id = e.tenant_id AND t.is_enabled AND t.rule IS NULL
   AND t.event_type = e.type AND t.source IN ('', e.source) AND t.created_at < e.created_at
 JOIN automate_automation a ON a.id = t.automation_id AND a.enabled
-WHERE NOT EXISTS (SELECT 1 FROM automate_execution x WHERE x.event_id = e.id AND x.automation_id = a.id)
+WHERE e.pruned_at IS NULL
+  AND NOT EXISTS (SELECT 1 FROM automate_execution x WHERE x.event_id = e.id AND x.automation_id = a.id)
   AND NOT EXISTS (SELECT 1 FROM automate_core_outboxitem o
                   WHERE o.kind = 'event' AND o.payload ->> 'event_id' = e.id::text)
 """,
