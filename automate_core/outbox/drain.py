@@ -115,8 +115,8 @@ class Drain:
             try:
                 moved = self.turn()
                 pause = 0.1
-            except (OperationalError, InterfaceError):
-                logger.warning("drain.database_lost", exc_info=True)
+            except (OperationalError, InterfaceError) as error:
+                logger.warning("drain.database_lost", extra={"error": str(error).strip()})
                 connection.close()
                 time.sleep(pause)
                 pause = min(2.0, pause * 2)

@@ -54,8 +54,8 @@ class DutyThread(threading.Thread):
     def _do(self, duty: Duty) -> None:
         try:
             duty.run()
-        except Error:
-            logger.warning("duty.database_lost", extra={"duty": duty.name}, exc_info=True)
+        except Error as error:
+            logger.warning("duty.database_lost", extra={"duty": duty.name, "error": str(error).strip()})
             connection.close()
         except Exception:
             logger.exception("duty.failed", extra={"duty": duty.name})

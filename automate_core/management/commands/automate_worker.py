@@ -13,6 +13,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from automate_core.outbox.handlers import handler_registry
 from automate_core.outbox.worker import Worker
+from automate_core.telemetry import configure
 
 
 class Command(BaseCommand):
@@ -40,6 +41,7 @@ class Command(BaseCommand):
         if processes < 1:
             raise CommandError("--processes must be at least 1", returncode=2)
         if processes == 1:
+            configure("automate-worker")
             worker = Worker(kinds=wanted)
             for number in (signal.SIGTERM, signal.SIGINT):
                 signal.signal(number, lambda *_: worker.stop())
