@@ -59,7 +59,8 @@ def judge(
 
 def _name(error: Exception) -> tuple[str, str]:
     if isinstance(error, AutomateError):
-        details = "; ".join(f"{problem.field}: {problem.message}" for problem in error.details[:5])
+        news = [problem for problem in error.details[:5] if problem.message not in error.message]
+        details = "; ".join(f"{problem.field}: {problem.message}" for problem in news)
         return str(error.code), f"{error.message} ({details})" if details else error.message
     if isinstance(error, TimeoutError):
         return ErrorCodes.TIMEOUT, str(error)

@@ -24,7 +24,10 @@ from automate_core.outbox.store import ClaimedItem, SkipLockedClaimOutboxStore
 
 logger = logging.getLogger(__name__)
 
-ALERT_POLL_SECONDS = 0.004
+ALERT_POLL_SECONDS = 0.005
+"""How often an alert worker looks; in the first moments after something happened, more often still."""
+BUSY_POLL_SECONDS = 0.002
+BUSY_SECONDS = 0.25
 SUSPECT_TURN_SECONDS = 0.25
 """How long other work has its turn after a suspect that runs on, or when there is no suspect to be had."""
 SUSPECT_PATIENCE_SECONDS = 3.0
@@ -157,7 +160,10 @@ class Drain:
 
     def wait(self, stop: threading.Event) -> None:
         """Sleep until something arrives: a few milliseconds when alert, else the poll interval with jitter."""
-        if time.monotonic() < self._alert_until:
+        left = self._alert_until - time.monotonic()
+        if left > doorbell.ALERT_SECONDS - BUSY_SECONDS:
+            self._hear(timeout=BUSY_POLL_SECONDS)
+        elif left > 0:
             self._hear(timeout=ALERT_POLL_SECONDS)
         else:
             self._hear(timeout=self._poll_seconds * random.uniform(0.5, 1.5))  # noqa: S311 - spreads load
