@@ -177,7 +177,10 @@ def emit_many(
             ids.append(patiently(lambda number=number, key=key: emit_event(event_type, {"n": number}, key)))
         connection.close()
 
-    parts = [threading.Thread(target=emit, args=(numbers[start::threads],)) for start in range(threads)]
+    parts = [
+        threading.Thread(target=emit, args=(numbers[start::threads],), daemon=True)
+        for start in range(threads)
+    ]
     for part in parts:
         part.start()
     for part in parts:

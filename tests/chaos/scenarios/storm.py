@@ -53,8 +53,8 @@ def _storm(
     with stage.workers(count, name.replace(" ", "-")) as workers:
         workers.start()
         helpers = [
-            threading.Thread(target=_crash, args=(stage, rng.random(), crashes, length)),
-            threading.Thread(target=_cut_valkey, args=(stage, outage)),
+            threading.Thread(target=_crash, args=(stage, rng.random(), crashes, length), daemon=True),
+            threading.Thread(target=_cut_valkey, args=(stage, outage), daemon=True),
         ]
         with killing(workers, kill_rng, pause) as victims:
             for helper in helpers:
