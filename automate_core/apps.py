@@ -24,9 +24,9 @@ class AutomateCoreConfig(AppConfig):
 
         if getattr(settings, "AUTOMATE", {}).get("CELERY_DOORBELL"):
             from automate_core.outbox import doorbell
-            from automate_core.tasks import drain_outbox
+            from automate_core.tasks import ringer
 
-            doorbell.add_bell(lambda: drain_outbox.apply_async(expires=5.0, retry=False))
+            doorbell.add_bell(ringer.ring)
         post_migrate.connect(_ensure_default_tenant, sender=self, dispatch_uid="automate_core.default_tenant")
 
 

@@ -40,12 +40,16 @@ class DutyThread(threading.Thread):
     def run(self) -> None:
         """Run until stopped; a failing duty is logged and tried again on its next turn."""
         while not self._stopping.is_set():
-            for name, duty in self._duties.items():
-                if time.monotonic() >= self._due[name]:
-                    self._do(duty)
+            self.do_due()
             pause = min(self._due.values(), default=time.monotonic() + 1) - time.monotonic()
             self._stopping.wait(max(0.05, pause))
         connection.close()
+
+    def do_due(self) -> None:
+        """Do, in the calling thread, every duty whose time has come."""
+        for name, duty in self._duties.items():
+            if time.monotonic() >= self._due[name]:
+                self._do(duty)
 
     def stop(self) -> None:
         """Ask the thread to end after the duty it is doing."""

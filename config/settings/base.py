@@ -91,7 +91,11 @@ AUTH_PASSWORD_VALIDATORS = [
 AUTOMATE: dict[str, object] = {
     "LEASE_SECONDS": environment.number("AUTOMATE_LEASE_SECONDS", 30.0, least=1.0),
     "HTTP_ALLOW": environment.words("AUTOMATE_HTTP_ALLOW"),
+    "CELERY_DOORBELL": bool(REDIS_URL) and environment.whole("AUTOMATE_CELERY", 0) > 0,
 }
+if AUTOMATE["CELERY_DOORBELL"]:
+    # The tasks belong to the application that knows the broker.
+    import config.celery  # noqa: F401
 
 AUTOMATE_API: dict[str, object] = {**defaults.rates_from(os.environ)}
 REST_FRAMEWORK = defaults.REST_FRAMEWORK
