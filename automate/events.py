@@ -134,10 +134,12 @@ def new_event(
 ) -> NewEvent:
     """Check and encode an event; raises ValidationFailed naming every wrong field."""
     problems = []
-    if not isinstance(type, str) or not 1 <= len(type) <= MAX_TYPE_LENGTH or "\x00" in type:
+    if not _is_storable(type, MAX_TYPE_LENGTH):
         problems.append(Problem("type", f"must be a string of 1 to {MAX_TYPE_LENGTH} characters"))
-    if dedupe_key is not None and (not isinstance(dedupe_key, str) or not 1 <= len(dedupe_key) <= 255):
+    if dedupe_key is not None and not _is_storable(dedupe_key, 255):
         problems.append(Problem("dedupe_key", "must be a string of 1 to 255 characters, or absent"))
+    if source and not _is_storable(source, 100):
+        problems.append(Problem("source", "must be a string of at most 100 characters"))
     text = ""
     if not isinstance(payload, Mapping):
         problems.append(Problem("payload", "must be an object"))
@@ -160,6 +162,13 @@ def new_event(
         str(uuid7()), str(tenant_id), type, source, text, dedupe_key, current_trace_id(), prior_key,
         str(cause.execution_id) if cause else None, cause.depth if cause else 0,
     )  # fmt: skip
+
+
+def _is_storable(text: Any, longest: int) -> bool:
+    """Tell whether a value is a text of the right length without the characters PostgreSQL cannot hold."""
+    if not isinstance(text, str) or not 1 <= len(text) <= longest or "\x00" in text:
+        return False
+    return text.isascii() or not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def batch_params(events: Sequence[NewEvent]) -> dict[str, Any]:
