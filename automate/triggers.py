@@ -50,9 +50,11 @@ def trigger_spec(kind: str, config: Mapping[str, Any]) -> TriggerSpec:
     """Return the columns of a trigger without problems."""
     event_type, source = config.get("event_type", ""), config.get("source", "")
     if kind == TriggerType.MODEL:
-        changes = config.get("changes") or MODEL_CHANGES
+        changes = sorted(set(config.get("changes") or MODEL_CHANGES))
         label = str(config["model"]).lower()
-        event_type = f"model.{label}.{changes[0]}" if len(changes) == 1 else f"model.{label}.*"
+        # The changes differ in their first letter, so a glob can name any set of them.
+        initials = "".join(change[0] for change in changes)
+        event_type = f"model.{label}.{changes[0]}" if len(changes) == 1 else f"model.{label}.[{initials}]*"
         source = "model"
     return TriggerSpec(kind, dict(config), event_type, source, config.get("rule"))
 
@@ -76,7 +78,11 @@ def _model_problems(config: Mapping[str, Any]) -> list[Problem]:
     found = []
     if not isinstance(model, str) or model.count(".") != 1:
         found.append(Problem("trigger_config.model", 'is required, as "app_label.ModelName"'))
-    if not isinstance(changes, list | tuple) or not changes or set(changes) - set(MODEL_CHANGES):
+    if (
+        not isinstance(changes, list | tuple)
+        or not changes
+        or any(one not in MODEL_CHANGES for one in changes)
+    ):
         found.append(Problem("trigger_config.changes", f"must be a list of {', '.join(MODEL_CHANGES)}"))
     return found
 
