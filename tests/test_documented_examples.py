@@ -145,8 +145,8 @@ def test_process_outbox_items():
     errors = {"TransientError": TransientError, "PermanentError": PermanentError}
     left = run("process outbox items", process=process, next_attempt=next_attempt, **errors)
     assert processed == ["ok", "busy", "broken"]
-    rows = OutboxItem.objects.order_by("id").values_list("status", "error", "available_at")
-    assert list(rows)[0] == ("PENDING", "busy", next_attempt)
+    rows = list(OutboxItem.objects.order_by("id").values_list("status", "error", "available_at"))
+    assert rows[0] == ("PENDING", "busy", next_attempt)
     assert [row[:2] for row in rows] == [("PENDING", "busy"), ("FAILED", "broken")]
     assert isinstance(left["store"], OutboxStore)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 
 import pytest
@@ -49,14 +50,13 @@ def test_call_held_back_by_a_late_heartbeat_is_made_once_the_lease_is_renewed(
     assert [context.attempt for context in second.calls] == [2]
 
 
-def start_database_step(register_step, act):
-    step = register_step("t.database", Effect.DATABASE, act)
+def start(kind):
+    """Make a workflow of one step and emit the event that starts it."""
+    graph = {"nodes": [{"id": "write", "type": kind}]}
     create_workflow(
-        name="W", graph={"nodes": [{"id": "write", "type": "t.database"}]}, by="test",
-        trigger_type="event", trigger_config={"event_type": "go"},
-    )  # fmt: skip
+        name="W", graph=graph, by="test", trigger_type="event", trigger_config={"event_type": "go"}
+    )
     emit_event("go", {})
-    return step
 
 
 def made():
@@ -68,7 +68,8 @@ def test_database_step_whose_after_commit_hook_fails_has_succeeded(register_step
         Tenant.objects.create(slug=f"made-{context.attempt}", name="Made")
         transaction.on_commit(lambda: 1 / 0)
 
-    step = start_database_step(register_step, act)
+    step = register_step("t.database", Effect.DATABASE, act)
+    start("t.database")
     execution = finish()
     assert (execution.status, made(), len(step.calls)) == ("SUCCESS", ["made-1"], 1)
 
@@ -86,7 +87,8 @@ def test_database_step_takes_effect_once_when_the_answer_to_its_commit_is_lost(
         raise OperationalError("server closed the connection unexpectedly")
 
     with monkeypatch.context() as patch:
-        step = start_database_step(register_step, act)
+        step = register_step("t.database", Effect.DATABASE, act)
+        start("t.database")
         lost = worker()
         deadline = time.monotonic() + PATIENCE_SECONDS
         while not made() or (lost.store.held_count() and time.monotonic() < deadline):
@@ -96,3 +98,16 @@ def test_database_step_takes_effect_once_when_the_answer_to_its_commit_is_lost(
     execution = finish()
     assert (execution.status, made(), len(step.calls)) == ("SUCCESS", ["made-1"], 1)
     assert list(StepRun.objects.values_list("path", "attempt", "status")) == [("write", 1, "SUCCESS")]
+
+
+def test_drain_whose_time_is_over_finishes_the_call_it_began(register_step, gate, worker):
+    register_step("t.once", Effect.AT_MOST_ONCE, lambda config, context: gate.pass_through())
+    start("t.once")
+    drain = worker()
+    gate.turn_until_entered(drain)
+    threading.Timer(0.3, gate.open.set).start()
+    drain.run_until_empty(max_seconds=0.0)
+    assert (Execution.objects.get().status, drain.store.held_count()) == ("SUCCESS", 0)
+    emit_event("go", {})
+    drain.run_until_empty(max_seconds=0.0)
+    assert Execution.objects.count() == 1
