@@ -131,15 +131,19 @@ class Drain:
         self.close()
 
     def run_until_empty(self, *, max_seconds: float = 50.0) -> None:
-        """Drain until nothing is ready or in flight, or the time is over; then give back what has not started."""
+        """Drain until nothing is ready or the time is over; then finish what is in flight.
+
+        A call left behind would count as one of a lost worker, and end as of unknown outcome.
+        """
         deadline = time.monotonic() + max_seconds
         looked = False
-        while time.monotonic() < deadline:
+        while True:
+            self._stopping = time.monotonic() >= deadline
             if self.turn():
                 looked = False
             elif self.store.held_count():
                 self._hear(timeout=0.05)
-            elif looked:
+            elif looked or self._stopping:
                 break
             else:
                 self.store.look_soon()
