@@ -39,12 +39,13 @@ def mail(url: str, name: str = "mail", query: str = "") -> Graph:
 
 
 def mixed(url: str) -> Graph:
-    """Return pure steps, a repeatable call and one that is not, one after the other."""
+    """Return steps of all effect classes, one after the other."""
     return {
         "nodes": [
             {"id": "vars", "type": "set", "config": {"values": {"n": "{{ event.payload.n }}"}}},
             once(url, query="?delay=0.02"),
             {"id": "shape", "type": "transform", "config": {"output": {"n": "{{ variables.n }}"}}},
+            {"id": "note", "type": "chaos_note"},
             mail(url, query="?delay=0.02"),
             {"id": "last", "type": "logging", "config": {"message": "done {{ steps.shape.output.n }}"}},
         ]

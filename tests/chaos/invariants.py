@@ -17,6 +17,7 @@ CREATE TABLE IF NOT EXISTS chaos_ledger (
   mode text, execution uuid, step text, keys int, requests int, effects int,
   PRIMARY KEY (mode, execution, step))
 """,
+    "CREATE TABLE IF NOT EXISTS chaos_noted (execution uuid, step text)",
     "CREATE TABLE IF NOT EXISTS chaos_epoch_fall (item bigint, was bigint, became bigint)",
     """
 CREATE OR REPLACE FUNCTION chaos_note_epoch_fall() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -124,6 +125,15 @@ UNION ALL SELECT 'item ' || o.id || ' and its execution' FROM automate_core_outb
 UNION ALL SELECT 'item ' || o.id || ' and its event' FROM automate_core_outboxitem o
   JOIN automate_event e ON o.kind = 'event' AND e.id::text = o.payload ->> 'event_id'
   WHERE e.tenant_id <> o.tenant_id
+""",
+    "a database step wrote once when it succeeded, else nothing": """
+SELECT 'step ' || coalesce(s.path, n.step) || ' of ' || coalesce(s.execution_id, n.execution) || ' wrote '
+  || coalesce(n.rows, 0) || ' rows and succeeded ' || coalesce(s.successes, 0) || ' times'
+FROM (SELECT execution, step, count(*) AS rows FROM chaos_noted GROUP BY 1, 2) n
+FULL JOIN (SELECT execution_id, path, count(*) AS successes FROM automate_steprun
+           WHERE node_type = 'chaos_note' AND status = 'SUCCESS' GROUP BY 1, 2) s
+  ON s.execution_id = n.execution AND s.path = n.step
+WHERE n.rows IS DISTINCT FROM 1 OR s.successes IS DISTINCT FROM 1
 """,
     "a repeatable step has one key and took effect once": """
 SELECT 'step ' || step || ' of ' || execution || ': ' || keys || ' keys, ' || effects || ' effects'

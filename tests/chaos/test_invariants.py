@@ -161,6 +161,23 @@ def execution_of_another_tenants_automation():
     execution(automation_id=automation(tenant_id=other_tenant()))
 
 
+def wrote_twice():
+    execution_id = execution()
+    step(execution_id, path="note", node_type="chaos_note")
+    for _ in range(2):
+        sql.execute("INSERT INTO chaos_noted VALUES (%s, 'note')", [execution_id])
+
+
+def wrote_without_success():
+    execution_id = execution("FAILED")
+    step(execution_id, "FAILED", path="note", node_type="chaos_note", error_code="WORKER_LOST")
+    sql.execute("INSERT INTO chaos_noted VALUES (%s, 'note')", [execution_id])
+
+
+def succeeded_without_writing():
+    step(execution(), path="note", node_type="chaos_note")
+
+
 def key_changed():
     execution_id = execution()
     step(execution_id)
@@ -203,6 +220,11 @@ PLANTED = {
     "a lease epoch never falls": [epoch_fallen],
     "no item is claimed more often than allowed": [claimed_too_often],
     "no row refers to another tenant's": [execution_of_another_tenants_automation],
+    "a database step wrote once when it succeeded, else nothing": [
+        wrote_twice,
+        wrote_without_success,
+        succeeded_without_writing,
+    ],
     "a repeatable step has one key and took effect once": [key_changed, idempotent_effect_twice],
     "a step that must not be repeated took effect at most once": [other_effect_twice],
     "a successful call is in the ledger": [success_unknown_to_the_ledger],
@@ -230,6 +252,8 @@ def test_invariants_hold_for_sound_records():
     done, unknown, waiting = execution(), execution("FAILED"), execution("WAITING")
     step(done, "FAILED", path="call", error_code="WORKER_LOST")
     step(done, path="call", attempt=2, node_type="http.request")
+    step(done, path="note", node_type="chaos_note")
+    sql.execute("INSERT INTO chaos_noted VALUES (%s, 'note')", [done])
     step(unknown, "FAILED", path="mail", error_code="OUTCOME_UNKNOWN")
     step(waiting, "WAITING")
     carried(waiting)

@@ -19,9 +19,9 @@ class ChaosConfig(AppConfig):
         from automate_core.outbox.worker import Worker
         from automate_core.steps import step_registry
         from tests.chaos.app.delivery import OrderedHandler
-        from tests.chaos.app.steps import PoisonCall, PoisonThought
+        from tests.chaos.app.steps import NoteStep, PoisonCall, PoisonThought
 
-        for step in (PoisonCall, PoisonThought):
+        for step in (NoteStep, PoisonCall, PoisonThought):
             step_registry.register(step.type, step())
         register_handler(OrderedHandler)
         if os.environ.get("CHAOS_NO_REAPER"):

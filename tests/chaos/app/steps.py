@@ -1,4 +1,4 @@
-"""Poison: steps that kill the worker that runs them."""
+"""Steps of the scenarios: one that writes a row in the step's own transaction, and poison that kills its worker."""
 
 from __future__ import annotations
 
@@ -7,7 +7,20 @@ import signal
 from collections.abc import Mapping
 from typing import Any
 
+from automate_core import sql
 from automate_core.steps import Effect, StepContext, StepHandler, StepResult
+
+
+class NoteStep(StepHandler):
+    """A database step: its row and its record are committed together, or neither."""
+
+    type = "chaos_note"
+    effect = Effect.DATABASE
+
+    def run(self, config: Mapping[str, Any], context: StepContext) -> StepResult:
+        """Write the row."""
+        sql.execute("INSERT INTO chaos_noted VALUES (%s, %s)", (context.execution_id, context.path))
+        return StepResult()
 
 
 class PoisonCall(StepHandler):
