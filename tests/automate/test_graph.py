@@ -37,8 +37,13 @@ def test_node_carries_its_handlers_effect_limits_and_prepared_rule():
     nodes = [
         {"id": "c", "type": "condition", "config": {"rule": {"==": [1, 1]}}, "retry": {"max_attempts": 7}},
         {"id": "get", "type": "http.request", "config": {"method": "GET", "url": "https://example.com"}},
-        {"id": "post", "type": "http.request", "config": {"method": "POST", "url": "https://example.com"}, "timeout_seconds": 5},
-    ]  # fmt: skip
+        {
+            "id": "post",
+            "type": "http.request",
+            "config": {"method": "POST", "url": "https://example.com"},
+            "timeout_seconds": 5,
+        },
+    ]
     plan = compile_graph({"nodes": nodes}, find_handler)
     assert [node.effect for node in plan.nodes] == [Effect.PURE, Effect.IDEMPOTENT, Effect.AT_MOST_ONCE]
     assert (plan.nodes[0].attempts, plan.nodes[1].attempts, plan.nodes[2].timeout_seconds) == (7, None, 5.0)
@@ -56,20 +61,40 @@ def test_node_carries_its_handlers_effect_limits_and_prepared_rule():
         ([{"id": "a\ud800", "type": "merge"}], [], "nodes[0].id", None),
         ([{"id": "x" * 201, "type": "merge"}], [], "nodes[0].id", None),
         ([{"id": "a", "type": "logging"}], [], "nodes[0].config.message", "node 'a': is required"),
-        ([{"id": "a", "type": "merge", "config": 3}], [], "nodes[0].config", "the config of node 'a' must be an object"),
-        ([log("a", retry={"max_attempts": 0})], [], "nodes[0].retry.max_attempts", "node 'a': must be a whole number from 1 to 100"),
+        (
+            [{"id": "a", "type": "merge", "config": 3}],
+            [],
+            "nodes[0].config",
+            "the config of node 'a' must be an object",
+        ),
+        (
+            [log("a", retry={"max_attempts": 0})],
+            [],
+            "nodes[0].retry.max_attempts",
+            "node 'a': must be a whole number from 1 to 100",
+        ),
         ([log("a", retry=3)], [], "nodes[0].retry.max_attempts", None),
-        ([log("a", timeout_seconds=0)], [], "nodes[0].timeout_seconds", "node 'a': must be a number of seconds up to 3600"),
+        (
+            [log("a", timeout_seconds=0)],
+            [],
+            "nodes[0].timeout_seconds",
+            "node 'a': must be a number of seconds up to 3600",
+        ),
         ([log("a", timeout_seconds=float("nan"))], [], "nodes[0].timeout_seconds", None),
         ([{"id": "a", "type": "logging", "config": {"message": "{{ oops"}}], [], "nodes[0].config", None),
         ([{"id": "a", "type": "condition", "config": {"rule": {"nope": 1}}}], [], "nodes[0].config", None),
         ([log("a")], [{"source": "a", "target": "z"}], "edges[0].target", "there is no node 'z'"),
         ([log("a")], [{"source": None, "target": "a"}], "edges[0].source", "there is no node None"),
         ([log("a")], [7], "edges[0]", "must be an object"),
-        ([log("a"), log("b")], [{"source": "a", "target": "b"}, {"source": "b", "target": "a"}], "edges", "these nodes form a cycle: 'a', 'b'"),
+        (
+            [log("a"), log("b")],
+            [{"source": "a", "target": "b"}, {"source": "b", "target": "a"}],
+            "edges",
+            "these nodes form a cycle: 'a', 'b'",
+        ),
         ([log("a")], [{"source": "a", "target": "a"}], "edges", "these nodes form a cycle: 'a'"),
     ],
-)  # fmt: skip
+)
 def test_problem_names_the_place_and_the_node(nodes, edges, field, message):
     (found,) = problems(*nodes, edges=edges)
     assert found[0] == field
@@ -167,7 +192,7 @@ EDGES = st.fixed_dictionaries(
 def test_garbage_raises_nothing_but_invalid_graph(graph):
     try:
         plan = compile_graph(graph, find_handler)
-    except InvalidGraph as error:
-        assert error.details
+    except InvalidGraph:
+        assert graph_problems(graph, find_handler)
     else:
         assert all(edge.source < edge.target for edge in plan.edges)

@@ -14,8 +14,9 @@ call_command("makemigrations", check_changes=True, dry_run=True, verbosity=0)
 call_command("migrate", verbosity=0)
 call_command("check", databases=["default"], fail_level="WARNING")
 
-from automate_core import __file__ as home  # noqa: E402
 from django.apps import apps  # noqa: E402
+
+from automate_core import __file__ as home  # noqa: E402
 
 ours = (
     "automate",

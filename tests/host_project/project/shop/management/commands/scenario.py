@@ -6,11 +6,11 @@ from decimal import Decimal
 
 from django.core.management.base import BaseCommand
 from django.db import transaction
+from people.models import User
 
 from automate.models import Event, Execution, StepRun
 from automate.workflows import create_workflow
 from automate_core.outbox.drain import Drain
-from people.models import User
 from shop.models import Order
 
 GRAPH = {
