@@ -195,7 +195,7 @@ class SkipLockedClaimOutboxStore(OutboxStore):
             [retry.item for retry in retries],
             worker,
             at=[retry.at for retry in retries],
-            delays=[retry.delay_seconds for retry in retries],
+            delays=[float(retry.delay_seconds) for retry in retries],
             errors=[_stored(retry.error) for retry in retries],
         )
         return {row[0]: row[1] for row in rows}
