@@ -13,7 +13,7 @@ from typing import Any
 import orjson
 
 from automate.enums import ExecutionStatus, TriggerType
-from automate.executions.record import ExecutionRow
+from automate.executions.rows import ExecutionRow
 from automate.graph import Plan
 from automate.rules import CompiledRule, compile_rule
 from automate.runtime import plans

@@ -7,10 +7,10 @@ from datetime import UTC, datetime
 
 from django.db import connection, transaction
 
+from automate.cron import InvalidSchedule, Schedule
 from automate.enums import TriggerType
 from automate.events import emit
 from automate.models import Trigger
-from automate.cron import InvalidSchedule, Schedule
 from automate_core.context import tenant_scope
 
 logger = logging.getLogger(__name__)

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from automate.cron import InvalidSchedule, Schedule
 from automate.enums import TriggerType
 from automate.rules import compile_rule
-from automate.cron import InvalidSchedule, Schedule
 from automate_core.errors import AutomateError, Problem
 
 MODEL_CHANGES = ("created", "updated", "deleted")

@@ -11,11 +11,11 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 from django.utils.text import slugify
 
+from automate.cron import Schedule
 from automate.enums import TriggerType
 from automate.graph import graph_problems
 from automate.models import Automation, Trigger, WorkflowVersion
 from automate.runtime.plans import find_handler
-from automate.cron import Schedule
 from automate.triggers import trigger_problems, trigger_spec
 from automate_core import audit
 from automate_core.errors import NotFound, Problem, ValidationFailed

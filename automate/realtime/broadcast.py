@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 
-from automate.executions.record import Change
+from automate.executions.rows import Change
 
 logger = logging.getLogger(__name__)
 

@@ -15,7 +15,8 @@ from typing import ClassVar
 from django.db import DatabaseError, InterfaceError, OperationalError
 
 from automate.executions import verbs
-from automate.executions.record import Change, FollowUp, Recorded, record
+from automate.executions.record import record
+from automate.executions.rows import Change, FollowUp, Recorded
 from automate.realtime import broadcast
 from automate.runtime import resume
 from automate.runtime.effects import Effects

@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 
 from automate.enums import TERMINAL, StepStatus
-from automate.executions.record import ExecutionRow, StepRow
+from automate.executions.rows import ExecutionRow, StepRow
 from automate.graph import Plan
 from automate.runtime import plans
 from automate.runtime.retry import RetryPolicy

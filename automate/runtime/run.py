@@ -13,7 +13,7 @@ from uuid import UUID
 import orjson
 
 from automate.enums import ExecutionStatus, StepStatus
-from automate.executions.record import ExecutionRow, StepRow
+from automate.executions.rows import ExecutionRow, StepRow
 from automate.graph import Node, Plan
 from automate.runtime.interpreter import State
 from automate.runtime.retry import RetryPolicy, Verdict, judge

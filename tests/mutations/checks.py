@@ -11,7 +11,8 @@ from django.utils import timezone
 
 from automate.enums import ExecutionStatus
 from automate.events import emit_event
-from automate.executions.record import Change, ExecutionRow, record
+from automate.executions.record import record
+from automate.executions.rows import Change, ExecutionRow
 from automate.models import Event, Execution
 from automate_core import sql
 from automate_core.models import OutboxItem

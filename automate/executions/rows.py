@@ -1,0 +1,87 @@
+"""What may be recorded of executions: rows as they will stand, and the change that carries them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from automate_core.outbox.store import ClaimedItem
+
+
+@dataclass(slots=True)
+class ExecutionRow:
+    """An execution as it will stand; times are seconds since the epoch, JSON is text, ids are strings."""
+
+    id: str
+    tenant_id: str
+    automation_id: str
+    version_id: str
+    event_id: str | None
+    trigger_id: str | None
+    status: str
+    context: str
+    trace_id: str
+    cause_execution_id: str | None
+    depth: int
+    priority: int
+    seq: int = 0
+    error_code: str = ""
+    error_summary: str = ""
+    started_at: float | None = None
+    finished_at: float | None = None
+
+
+@dataclass(slots=True)
+class StepRow:
+    """One attempt of a step as it will stand."""
+
+    id: str
+    execution_id: str
+    tenant_id: str
+    path: str
+    node_key: str
+    node_type: str
+    attempt: int
+    status: str
+    effect: str
+    route: str
+    input_data: str | None
+    output_data: str | None
+    variables: str | None
+    error_code: str
+    error_message: str
+    seq: int
+    wake_at: float | None
+    started_at: float | None
+    finished_at: float | None
+
+
+@dataclass(slots=True)
+class FollowUp:
+    """An outbox item that carries an execution on: leased to the writer at once, or available at a time."""
+
+    execution_id: str
+    tenant_id: str
+    priority: int
+    trace_id: str
+    available_at: float | None
+    max_attempts: int
+
+
+@dataclass(slots=True)
+class Change:
+    """What happened under one item's lease; `settles` means the item is delivered by it."""
+
+    item: ClaimedItem
+    settles: bool
+    made: list[ExecutionRow] = field(default_factory=list)
+    changed: list[ExecutionRow] = field(default_factory=list)
+    steps: list[StepRow] = field(default_factory=list)
+    follow_ups: list[FollowUp] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """The items whose lease still held, and the leased follow-ups by execution: (item id, epoch)."""
+
+    held: frozenset[int]
+    leased: dict[str, int]
