@@ -156,7 +156,7 @@ def comments(source: str) -> dict[int, str]:
 
 
 def test_a_block_that_shows_a_wrong_value_is_noticed() -> None:
-    with pytest.raises(AssertionError, match="README.md:3"):
+    with pytest.raises(AssertionError, match=r"README\.md:3"):
         run(Block(ROOT / "README.md", 3, "python", "1 + 1   # 3\n"), {})
 
 

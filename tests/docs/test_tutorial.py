@@ -1,0 +1,99 @@
+"""The tutorial, as a person follows it: its commands, one after the other, against what `make run` starts."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.docs.pages import ROOT, blocks
+
+PAGE = ROOT / "docs" / "tutorial.md"
+
+# A person takes longer to read on than a worker to run three steps; this script does not.
+UNTIL_FINISHED = """
+for _ in $(seq 300); do
+  curl -sS "http://127.0.0.1:7878/api/automate/executions/" -H "X-API-Key: $KEY" | grep -q SUCCESS && break
+  sleep 0.1
+done
+"""
+
+pytestmark = pytest.mark.skipif(
+    not shutil.which("openssl") or not shutil.which("curl"), reason="needs curl, openssl"
+)
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> dict[str, str]:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = str(probe.getsockname()[1])
+    data = tmp_path / "data"
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in ("DATABASE_URL", "SECRET_KEY", "REDIS_URL")
+    }
+    mine = {"PORT": port, "AUTOMATE_DATA_DIR": str(data), "AUTOMATE_WORKERS": "1"}
+    return {**kept, **mine, "DJANGO_SETTINGS_MODULE": "config.settings.local", "PYTHONPATH": str(ROOT)}
+
+
+@pytest.fixture
+def running(environment: dict[str, str]) -> Iterator[None]:
+    started = subprocess.Popen(
+        [sys.executable, "-m", "config.supervisor"],
+        cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
+    )  # fmt: skip
+    assert started.stdout is not None
+    lines = []
+    for line in started.stdout:
+        lines.append(line)
+        if line.startswith("Ctrl-C stops everything"):
+            break
+    else:
+        pytest.fail("".join(lines))
+    yield
+    started.send_signal(signal.SIGTERM)
+    started.communicate(timeout=60)
+
+
+@pytest.mark.usefixtures("running")
+def test_tutorial_does_what_it_says(environment: dict[str, str], tmp_path: Path) -> None:
+    steps = [block.text for block in blocks(PAGE, "bash")]
+    steps[3] += UNTIL_FINISHED
+    script = "\necho ---\n".join(steps)
+    assert script.count(":7878/") == 5
+    script = script.replace(":7878/", f":{environment['PORT']}/")
+    script = script.replace(".venv/bin/python manage.py", f"{sys.executable} {ROOT}/manage.py")
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", script],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    _, source, workflow, delivery, execution, replay = done.stdout.split("---\n")
+
+    shown = [block.text for block in blocks(PAGE, "text")]
+    assert source == shown[0]
+    assert json.loads(workflow)["workflow_version"] == 1
+    assert json.loads(delivery)["message"] == "Event accepted for processing"
+    assert steady(execution) == steady(shown[1])
+    assert json.loads(replay)["message"] == "Execution queued for replay"
+
+
+def steady(table: str) -> list[str]:
+    """Return the lines of a table without what differs from run to run: ids, times, widths."""
+    table = re.sub(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", "ID", table)
+    table = re.sub(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d|\b[\d.,]+ m?s\b", "TIME", table)
+    return [re.sub(r" +", " ", line) for line in table.strip().splitlines()]
