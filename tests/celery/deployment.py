@@ -61,6 +61,7 @@ class Deployment:
     directory: Path
     env: Mapping[str, str]
     started: list[Process] = field(default_factory=list)
+    worker: Process | None = None
 
     def start(self, *command: str) -> Process:
         """Start `python -m celery -A config.celery ...`."""
@@ -73,13 +74,17 @@ class Deployment:
         self.started.append(Process(popen, log))
         return self.started[-1]
 
-    def start_worker(self) -> Process:
-        """Start a worker of two processes."""
-        return self.start("worker", "--pool", "prefork", "--concurrency", "2")
+    def start_worker(self) -> None:
+        """Start a worker of two processes, which is `worker` from then on."""
+        self.worker = self.start("worker", "--pool", "prefork", "--concurrency", "2")
 
-    def start_beat(self) -> Process:
+    def start_beat(self) -> None:
         """Start beat."""
-        return self.start("beat", "--schedule", str(self.directory / "beat"), "--pidfile", "")
+        self.start("beat", "--schedule", str(self.directory / "beat"), "--pidfile", "")
+
+    def worker_log(self) -> str:
+        """Return what the worker has written."""
+        return self.worker.log.read_text() if self.worker else ""
 
     def logs(self) -> str:
         """Return the end of every log, to show beside a failure."""

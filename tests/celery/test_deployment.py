@@ -72,6 +72,7 @@ def test_broker_flushed_and_away_loses_nothing(running: Deployment) -> None:
     try:
         emit("outage", 10)
         promise("outage", 10)
+        wait(lambda: "Cannot connect to redis" in running.worker_log(), "the worker misses the broker")
     finally:
         running.valkey.start()
     emit("outage", 10)
@@ -106,8 +107,11 @@ def test_worker_asked_to_stop_finishes_the_call_in_flight(running: Deployment) -
     emit("stopped", 1)
     wait(lambda: len(running.ledger.counts()) == 1, "the call has arrived")
 
-    worker = running.started[0]
+    worker = running.worker
+    assert worker is not None
     worker.popen.send_signal(signal.SIGTERM)
+    running.start_worker()
+    wait(lambda: "Warm shutdown" in worker.log.read_text(), "the worker has heard")
     running.ledger.release()
 
     assert worker.stop() == 0
