@@ -18,11 +18,12 @@ from automate.graph import Plan
 from automate.rules import CompiledRule, compile_rule
 from automate.runtime import plans
 from automate.runtime.retry import RetryPolicy
-from automate.runtime.run import Run, new_scope
+from automate.runtime.run import Run
+from automate.runtime.scope import new_scope
 from automate_core import sql
 from automate_core.errors import AutomateError, ErrorCodes
 from automate_core.ids import uuid7
-from automate_core.outbox.store import ClaimedItem
+from automate_core.outbox.base import ClaimedItem
 
 logger = logging.getLogger(__name__)
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from automate import dispatch
 from automate.runtime.engine import Engine
-from automate_core.outbox.store import ClaimedItem
+from automate_core.outbox.base import ClaimedItem
 
 
 class EngineHandler(Engine):

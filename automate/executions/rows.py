@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from automate_core.outbox.store import ClaimedItem
+from automate_core.outbox.base import ClaimedItem
 
 
 @dataclass(slots=True)

@@ -13,10 +13,10 @@ import orjson
 from django.db import Error as DatabaseError
 from django.db import InterfaceError, OperationalError, connection, transaction
 
-from automate.runtime.run import Call
+from automate.runtime.calls import Call
 from automate_core.context import Cause, cause_scope, tenant_scope, trace_scope
 from automate_core.errors import AutomateError, PermanentError, Problem, TransientError
-from automate_core.outbox.store import LeaseLost
+from automate_core.outbox.base import LeaseLost
 from automate_core.redaction import redact
 from automate_core.secrets import collect_secrets
 from automate_core.steps import Effect, StepResult, Wait

@@ -8,31 +8,27 @@ from __future__ import annotations
 
 import logging
 import time
-from collections import Counter
 from collections.abc import Sequence
 from typing import ClassVar
 
-from django.db import DatabaseError, InterfaceError, OperationalError
-
 from automate.executions import verbs
-from automate.executions.record import record
 from automate.executions.rows import Change, FollowUp, Recorded
 from automate.realtime import broadcast
 from automate.runtime import resume
+from automate.runtime.calls import Call
 from automate.runtime.effects import Effects
+from automate.runtime.journal import Journal
 from automate.runtime.retry import RetryPolicy
-from automate.runtime.run import Call, Run
-from automate_core import conf, metrics
+from automate.runtime.run import Run
+from automate_core import conf
 from automate_core.errors import ErrorCodes, TransientError
+from automate_core.outbox.base import ClaimedItem, LeaseLost
 from automate_core.outbox.handlers import DeadItem, OutboxHandler, Port
-from automate_core.outbox.store import ClaimedItem, LeaseLost, Retry
 from automate_core.steps import StepResult, Wait
-from automate_core.telemetry import span
 
 logger = logging.getLogger(__name__)
 
 TIMEOUT_GRACE_SECONDS = 2.0
-REDISPATCH_SECONDS = 1.0
 """Wait before an event is matched again whose executions could not be stored."""
 
 
@@ -59,6 +55,7 @@ class Engine(OutboxHandler):
         self._births: dict[int, tuple[ClaimedItem, list[Run]]] = {}
         self._starting: list[Call] = []
         self._deadlines: dict[Call, float] = {}
+        self._journal = Journal(port)
         self._effects = Effects(
             settings.EFFECT_SLOTS,
             deliver=self._returned,
@@ -96,11 +93,8 @@ class Engine(OutboxHandler):
         changes, parties = self._changes(self.port.store.now())
         if not changes:
             return False
-        started = time.perf_counter()
-        with span("engine.commit", changes=len(changes)):
-            recorded = self._record(changes)
+        recorded = self._journal.write(changes)
         self._active.clear()
-        _count(changes, recorded, time.perf_counter() - started)
         for change in changes:
             self._settled(change, parties[change.item.id], recorded)
         broadcast.send([change for change in changes if change.item.id in recorded.held])
@@ -192,41 +186,6 @@ class Engine(OutboxHandler):
         at = run.wakes_at() if run.is_parked else None
         return FollowUp(row.id, row.tenant_id, row.priority, row.trace_id, at, self._max_claims)
 
-    def _record(self, changes: list[Change]) -> Recorded:
-        """Record the batch; when the database refuses it, one by one, so that only the bad one suffers."""
-        try:
-            return record(changes, worker=self.port.worker, lease_seconds=self.port.store.lease_seconds)
-        except (OperationalError, InterfaceError):
-            raise
-        except DatabaseError:
-            logger.exception("engine.batch_refused", extra={"count": len(changes)})
-        held: set[int] = set()
-        leased: dict[str, int] = {}
-        for change in changes:
-            try:
-                one = record([change], worker=self.port.worker, lease_seconds=self.port.store.lease_seconds)
-            except (OperationalError, InterfaceError):
-                raise
-            except DatabaseError as error:
-                self._refused(change, error)
-                continue
-            held |= one.held
-            leased |= one.leased
-        return Recorded(frozenset(held), leased)
-
-    def _refused(self, change: Change, error: DatabaseError) -> None:
-        """Settle an item whose record the database refuses: its workflow was deleted, or the data is at fault."""
-        store, worker, reason = self.port.store, self.port.worker, f"The database refused the record: {error}"
-        execution_id = change.item.payload.get("execution_id")
-        if execution_id is not None and verbs.is_gone(execution_id):
-            store.complete([change.item], worker)
-            return
-        logger.error("engine.change_refused", exc_info=error, extra={"item": change.item.id})
-        if execution_id is None:
-            store.retry([Retry(change.item, reason, REDISPATCH_SECONDS)], worker)
-        elif store.fail([(change.item, reason)], worker):
-            verbs.bury([(execution_id, reason)])
-
     def _settled(self, change: Change, runs: list[Run], recorded: Recorded) -> None:
         item = change.item
         born = self._births.pop(item.id, None) is not None
@@ -301,28 +260,8 @@ class Engine(OutboxHandler):
         assert call.run.item is not None
         row = call.run.success_row(call, result, self.port.store.now())
         change = Change(call.run.item, settles=False, steps=[row])
-        recorded = record([change], worker=self.port.worker, lease_seconds=self.port.store.lease_seconds)
+        recorded = self._journal.write_within(change)
         if not recorded.held:
             raise LeaseLost(
                 f"The lease on execution {call.run.row.id} was lost before its database step committed"
             )
-
-
-def _count(changes: Sequence[Change], recorded: Recorded, seconds: float) -> None:
-    """Bring a committed batch into the metrics."""
-    metrics.commit_seconds.observe(seconds)
-    metrics.lease_lost.inc(len(changes) - len(recorded.held))
-    held = [change for change in changes if change.item.id in recorded.held]
-    for kind, count in Counter(change.item.kind for change in held if change.settles).items():
-        metrics.outbox_done.labels(kind=kind).inc(count)
-    ended = Counter(
-        row.status
-        for change in held
-        for row in (*change.made, *change.changed)
-        if row.finished_at is not None
-    )
-    for status, count in ended.items():
-        metrics.executions_finished.labels(status=str(status)).inc(count)
-    steps = Counter(step.status for change in held for step in change.steps if step.finished_at is not None)
-    for status, count in steps.items():
-        metrics.steps_finished.labels(status=str(status)).inc(count)

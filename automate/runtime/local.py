@@ -11,9 +11,10 @@ from automate.models import Execution
 from automate.runtime.engine import Engine
 from automate_core import conf, sql
 from automate_core.outbox import statements
+from automate_core.outbox.base import ClaimedItem
 from automate_core.outbox.drain import worker_name
 from automate_core.outbox.handlers import Port
-from automate_core.outbox.store import ClaimedItem, SkipLockedClaimOutboxStore
+from automate_core.outbox.store import SkipLockedClaimOutboxStore
 
 POLL_SECONDS = 0.05
 

@@ -11,11 +11,13 @@ from automate.enums import TERMINAL, StepStatus
 from automate.executions.rows import ExecutionRow, StepRow
 from automate.graph import Plan
 from automate.runtime import plans
+from automate.runtime.calls import Timer
 from automate.runtime.retry import RetryPolicy
-from automate.runtime.run import Run, Timer, new_scope
+from automate.runtime.run import Run
+from automate.runtime.scope import new_scope
 from automate_core import sql
 from automate_core.errors import ErrorCodes
-from automate_core.outbox.store import ClaimedItem
+from automate_core.outbox.base import ClaimedItem
 from automate_core.steps import Effect
 
 _EXECUTIONS = """

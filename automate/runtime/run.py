@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from collections import deque
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -15,11 +14,13 @@ import orjson
 from automate.enums import ExecutionStatus, StepStatus
 from automate.executions.rows import ExecutionRow, StepRow
 from automate.graph import Node, Plan
+from automate.runtime.calls import Call, Timer
 from automate.runtime.interpreter import State
 from automate.runtime.retry import RetryPolicy, Verdict, judge
-from automate_core.errors import AutomateError, ErrorCodes, PermanentError
+from automate.runtime.scope import idempotency_key, json_text
+from automate_core.errors import AutomateError, PermanentError
 from automate_core.ids import uuid7
-from automate_core.outbox.store import ClaimedItem
+from automate_core.outbox.base import ClaimedItem
 from automate_core.redaction import redact
 from automate_core.steps import Effect, StepContext, StepResult, Wait
 
@@ -27,28 +28,6 @@ logger = logging.getLogger(__name__)
 
 Clock = Callable[[], float]
 """Tells the database's time in Unix seconds."""
-
-MAX_OUTPUT_BYTES = 4_000_000
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Call:
-    """An outside call that may start once its intent is committed."""
-
-    run: Run
-    node: Node
-    config: Any
-    context: StepContext
-    row: StepRow
-
-
-@dataclass(frozen=True, slots=True)
-class Timer:
-    """Something to do when the database's clock reaches `at`: end a wait, or try a step again."""
-
-    at: float
-    place: int
-    waited: StepRow | None
 
 
 class Run:
@@ -107,7 +86,7 @@ class Run:
             self._fail(node, row, judge(error, tries=1, effect=Effect.PURE, policy=self._policy), now)
             return None
         row.status = StepStatus.RUNNING
-        row.input_data = _text(redact(config))
+        row.input_data = json_text(redact(config))
         call = Call(self, node, config, self._context(node, row.attempt), row)
         self.calls[place] = call
         self.touch(row)
@@ -128,8 +107,8 @@ class Run:
         """Return the row of a success that is committed on the call's own thread, without touching the run."""
         variables = redact(dict(result.variables)) if result.variables else None
         return replace(
-            call.row, status=StepStatus.SUCCESS, output_data=_text(redact(result.output)), route=result.route or "",
-            variables=_text(variables), finished_at=now, seq=call.row.seq + 1,
+            call.row, status=StepStatus.SUCCESS, output_data=json_text(redact(result.output)), route=result.route or "",
+            variables=json_text(variables), finished_at=now, seq=call.row.seq + 1,
         )  # fmt: skip
 
     def fail(self, call: Call, error: Exception, now: float) -> None:
@@ -229,7 +208,7 @@ class Run:
         row = self._new_row(node, clock())
         try:
             config = node.render(self.scope)
-            row.input_data = _text(redact(config))
+            row.input_data = json_text(redact(config))
             result = node.handler.run(config, self._context(node, row.attempt))
             if not isinstance(result, StepResult | Wait):
                 raise PermanentError(
@@ -246,15 +225,15 @@ class Run:
         if isinstance(result, Wait):
             row.status = StepStatus.WAITING
             row.wake_at = result.until.timestamp() if result.until else now + (result.seconds or 0.0)
-            row.output_data = _text(redact(result.output))
+            row.output_data = json_text(redact(result.output))
             self.timers.append(Timer(row.wake_at, node.index, row))
         else:
             output = redact(result.output)
-            row.output_data = _text(output)
+            row.output_data = json_text(output)
             row.route = result.route or ""
             if result.variables:
                 variables = redact(dict(result.variables))
-                row.variables = _text(variables)
+                row.variables = json_text(variables)
                 self.scope["variables"] = {**self.scope["variables"], **variables}
             row.status = StepStatus.SUCCESS
             row.wake_at = None
@@ -308,35 +287,3 @@ class Run:
             prepared=node.prepared,
             timeout_seconds=node.timeout_seconds,
         )
-
-
-def idempotency_key(execution_id: str | UUID, path: str) -> str:
-    """Return the key every attempt of a step sends: hex sha256 of "execution id/path"."""
-    return hashlib.sha256(f"{execution_id}/{path}".encode()).hexdigest()
-
-
-def new_scope(*, event: Mapping[str, Any], row: ExecutionRow, workflow: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the plain data a run's templates and rules see, before any step."""
-    return {
-        "event": event,
-        "input": event["payload"],
-        "variables": {},
-        "steps": {},
-        "execution": {"id": row.id, "trace_id": row.trace_id},
-        "workflow": workflow,
-    }
-
-
-def _text(value: Any) -> str | None:
-    if value is None:
-        return None
-    try:
-        encoded = orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS)
-    except TypeError as error:
-        raise PermanentError(f"The step's data is not JSON: {error}") from error
-    if len(encoded) > MAX_OUTPUT_BYTES:
-        raise PermanentError(
-            ErrorCodes.PAYLOAD_TOO_LARGE,
-            f"The step's data is {len(encoded)} bytes; at most {MAX_OUTPUT_BYTES} are kept",
-        )
-    return encoded.decode()

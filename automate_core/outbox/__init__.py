@@ -9,9 +9,9 @@ from importlib import import_module
 from typing import Any
 
 _HOMES = {
-    "OutboxStore": "store",
+    "OutboxStore": "base",
     "SkipLockedClaimOutboxStore": "store",
-    "LeaseLost": "store",
+    "LeaseLost": "base",
     "OutboxReaper": "reaper",
     "enqueue": "writer",
 }

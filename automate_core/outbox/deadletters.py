@@ -14,8 +14,8 @@ from automate_core import audit, sql
 from automate_core.context import tenant_scope
 from automate_core.models import OutboxItem, OutboxStatus
 from automate_core.outbox import doorbell, statements
+from automate_core.outbox.base import ClaimedItem
 from automate_core.outbox.handlers import handler_registry
-from automate_core.outbox.store import ClaimedItem
 
 
 def dead_letters(

@@ -19,8 +19,9 @@ from django.db import InterfaceError, OperationalError, connection
 
 from automate_core import conf, metrics
 from automate_core.outbox import doorbell
+from automate_core.outbox.base import ClaimedItem
 from automate_core.outbox.handlers import OutboxHandler, Port, handler_registry
-from automate_core.outbox.store import ClaimedItem, SkipLockedClaimOutboxStore
+from automate_core.outbox.store import SkipLockedClaimOutboxStore
 
 logger = logging.getLogger(__name__)
 
@@ -191,6 +192,7 @@ class Drain:
         except queue.Empty:
             return False
         if isinstance(news, Ring):
+            self.store.look_soon()
             self._alert_until = time.monotonic() + doorbell.ALERT_SECONDS
         elif isinstance(news, Lost):
             self._lose({item_id for item_id in news.item_ids if not self.store.has_again(item_id)})

@@ -14,7 +14,8 @@ from automate_core import metrics
 from automate_core.context import tenant_scope, trace_scope
 from automate_core.errors import PermanentError, TransientError
 from automate_core.outbox.backoff import full_jitter
-from automate_core.outbox.store import ClaimedItem, Retry, SkipLockedClaimOutboxStore
+from automate_core.outbox.base import ClaimedItem, Retry
+from automate_core.outbox.store import SkipLockedClaimOutboxStore
 from automate_core.registry import Registry
 
 logger = logging.getLogger(__name__)

@@ -13,8 +13,8 @@ LOOK_SHARE = 50
 """A look for lanes may cost one part in this many of the time, so that bloat never slows claims."""
 LOOK_AT_LEAST_SECONDS = 2.0
 """How long claims that find work may put off a look."""
-KEEP_SECONDS = 1.0
-"""How long a lane stays known after it last gave an item."""
+KEEP_SECONDS = 1.5
+"""How long a lane stays known after it last gave an item: no shorter than the doorbell keeps a worker alert."""
 LANES_PER_CLAIM = 64
 
 

@@ -10,8 +10,8 @@ from django.db import transaction
 
 from automate_core import sql
 from automate_core.outbox import statements
+from automate_core.outbox.base import ClaimedItem
 from automate_core.outbox.handlers import DeadItem, handler_registry
-from automate_core.outbox.store import ClaimedItem
 
 logger = logging.getLogger(__name__)
 

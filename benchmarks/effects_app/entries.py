@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from automate_core.outbox.base import ClaimedItem
 from automate_core.outbox.handlers import OutboxHandler
-from automate_core.outbox.store import ClaimedItem
 from automate_core.steps import Effect, StepContext, StepHandler, StepResult
 from benchmarks.effects_app import KIND
 

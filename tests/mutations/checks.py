@@ -17,7 +17,7 @@ from automate.models import Event, Execution
 from automate_core import sql
 from automate_core.models import OutboxItem
 from automate_core.outbox import OutboxReaper, SkipLockedClaimOutboxStore, enqueue, statements
-from automate_core.outbox.store import ClaimedItem
+from automate_core.outbox.base import ClaimedItem
 from tests.factories.engine import EVENT, drain, lose_workers, node, workflow
 
 PATIENCE_SECONDS = 20.0

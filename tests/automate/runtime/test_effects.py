@@ -6,7 +6,7 @@ import pytest
 
 from automate.events import emit_event
 from automate.models import Execution, StepRun
-from automate.runtime.run import idempotency_key
+from automate.runtime.scope import idempotency_key
 from automate_core.errors import ErrorCodes
 from automate_core.models import OutboxItem, Tenant
 from automate_core.steps import Effect, StepResult
@@ -45,13 +45,11 @@ def test_pure_steps_computed_but_not_recorded_are_computed_again(register_step, 
     workflow(node("a", "t.pure"))
     emit_event(EVENT, {})
     lost = worker()
-    items = lost.store.claim_batch(lost.worker)
     handler = lost._handlers["event"]
-    handler.handle(items)
-    for run in handler._births[items[0].id][1]:
-        run.advance(lost.store.now())
-    assert (len(pure.calls), StepRun.objects.count()) == (1, 0)
+    handler.handle(lost.store.claim_batch(lost.worker))
     assert lose_workers() == 1
+    handler.turn()
+    assert (len(pure.calls), StepRun.objects.count(), Execution.objects.count()) == (1, 0, 0)
     drain()
     assert (len(pure.calls), steps(Execution.objects.get())) == (2, [("a", 1, "SUCCESS")])
 

@@ -6,7 +6,7 @@ import pytest
 
 from automate.events import emit_event
 from automate.models import Execution, StepRun
-from automate.runtime.run import MAX_OUTPUT_BYTES
+from automate.runtime.scope import MAX_OUTPUT_BYTES
 from automate_core import secrets
 from automate_core.errors import ErrorCodes, PermanentError, TransientError
 from automate_core.models import OutboxItem

@@ -19,7 +19,7 @@ from hypothesis.stateful import (
 
 from automate_core.models import OutboxItem
 from automate_core.outbox import OutboxReaper, SkipLockedClaimOutboxStore, enqueue
-from automate_core.outbox.store import ClaimedItem, Retry
+from automate_core.outbox.base import ClaimedItem, Retry
 
 WORKERS = ("w1", "w2")
 

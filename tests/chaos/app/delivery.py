@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from automate_core import sql
 from automate_core.errors import PermanentError
+from automate_core.outbox.base import ClaimedItem
 from automate_core.outbox.handlers import ItemHandler
-from automate_core.outbox.store import ClaimedItem
 
 DELIVERED = "CREATE TABLE IF NOT EXISTS chaos_delivered (at bigserial PRIMARY KEY, key text, n int)"
 
