@@ -82,6 +82,7 @@ class Workers:
     """Some `manage.py automate_worker` processes, each started again when it has ended."""
 
     def __init__(self, count: int, *, env: Mapping[str, str], logs: Path) -> None:
+        self.count = count
         self.logs = logs
         self.deaths = 0
         self._env = [dict(env) for _ in range(count)]

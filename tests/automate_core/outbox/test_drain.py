@@ -14,7 +14,7 @@ from automate_core import sql
 from automate_core.models import OutboxItem
 from automate_core.outbox import OutboxReaper, enqueue
 from automate_core.outbox import drain as drain_module
-from automate_core.outbox.drain import SUSPECT_PATIENCE_SECONDS, SUSPECT_WATCH_SECONDS, Drain, Lost
+from automate_core.outbox.drain import SUSPECT_PATIENCE_SECONDS, SUSPECT_WATCH_SECONDS, Drain, Lost, Ring
 from automate_core.outbox.handlers import ItemHandler, OutboxHandler, handler_registry
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -178,6 +178,19 @@ def turn_after(drain, seconds, monkeypatch):
         drain.store.look_soon()
         drain.turn()
         drain.turn()
+
+
+def test_ring_makes_a_worker_look_whatever_the_last_look_cost(register):
+    handled, _ = held_in_order(register)
+    drain = Drain(kinds=["long"])
+    drain.turn()
+    drain.store._lanes._next_look = float("inf")
+    item_id = enqueue(kind="long", payload={})
+    drain.turn()
+    assert handled == []
+    drain.inbox.put(Ring())
+    drain.turn()
+    assert handled == [item_id]
 
 
 def test_busy_worker_leaves_a_fresh_suspect_to_idle_ones(register, monkeypatch):

@@ -50,7 +50,7 @@ def _round(stage: Stage, workers: Workers, number: int, *, limit: int) -> tuple[
     """Let every worker take calls, kill some of those that hold any, and time the second arrivals."""
     count = stage.pick(20, 9)
     start = number * count
-    wait_until(lambda: _beating() >= len(workers.pids()), "every worker is up", 90)
+    wait_until(lambda: len(workers.working()) == workers.count, "every worker is up", 90)
     stage.ledger.hold()
     emit_many("chaos.long", range(start, start + count), threads=1, rng=stage.rng(f"P6/{number}"), pause=0.05)
     wait_until(lambda: _arrived(stage, 1) >= start + count, "every call is in flight", 60)
@@ -75,13 +75,6 @@ def _round(stage: Stage, workers: Workers, number: int, *, limit: int) -> tuple[
     stage.ledger.release()
     wait_until(lambda: remaining() == 0, "the round ends", 3 * stage.lease + 60)
     return len(victims), waits
-
-
-def _beating() -> int:
-    return int(
-        rows("SELECT count(*) FROM automate_core_workerbeat WHERE seen_at > clock_timestamp() - interval '3 s'"
-             " OR started_at > clock_timestamp() - interval '10 s'")[0][0]
-    )  # fmt: skip
 
 
 def _arrived(stage: Stage, times: int) -> int:
