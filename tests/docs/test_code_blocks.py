@@ -89,8 +89,15 @@ def has_an_automation(names: Names) -> None:
     names["automation"] = workflow(node("log", "logging", {"message": "{{ input.order_id }}"}), slug="log")
 
 
+def has_a_celery_application(names: Names) -> None:
+    from celery import Celery
+
+    names["app"] = Celery("host", set_as_current=False)
+
+
 BEFORE: dict[tuple[str, int], Callable[[Names], None]] = {
     ("README.md", 0): has_order,
+    ("docs/how-to/deploy.md", 0): has_a_celery_application,
     ("docs/how-to/host-project.md", 1): has_settings,
     ("docs/how-to/secrets.md", 0): has_a_secret_to_store,
     ("docs/how-to/secrets.md", 1): has_a_stored_secret,
