@@ -126,14 +126,14 @@ class Engine(OutboxHandler):
             [
                 (dead.item.payload["execution_id"], dead.error)
                 for dead in items
-                if dead.item.kind == "execution"
+                if "execution_id" in dead.item.payload
             ]
         )
 
     @classmethod
     def redriven(cls, items: Sequence[ClaimedItem]) -> None:
         """Queue the executions of items put back."""
-        verbs.revive([item.payload["execution_id"] for item in items if item.kind == "execution"])
+        verbs.revive([item.payload["execution_id"] for item in items if "execution_id" in item.payload])
 
     def _admit(self, now: float) -> None:
         """Choose calls for the free slots, round the runs; their intents go into this turn's record."""

@@ -15,12 +15,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from django.db import InterfaceError, OperationalError, connection
+from django.db import DatabaseError, InterfaceError, OperationalError, connection, transaction
 
 from automate_core import conf, metrics
+from automate_core.models import OutboxStatus
 from automate_core.outbox import doorbell
-from automate_core.outbox.base import ClaimedItem
-from automate_core.outbox.handlers import OutboxHandler, Port, handler_registry
+from automate_core.outbox.backoff import full_jitter
+from automate_core.outbox.base import ClaimedItem, Retry
+from automate_core.outbox.handlers import DeadItem, OutboxHandler, Port, handler_registry
+from automate_core.outbox.reaper import bury
 from automate_core.outbox.store import SkipLockedClaimOutboxStore
 
 logger = logging.getLogger(__name__)
@@ -255,8 +258,28 @@ class Drain:
         """Hand out what is claimed; a batch whose handler lost the database is handed out again, not forgotten."""
         while self._unhanded:
             handler, batch = self._unhanded[0]
-            handler.handle([item for item in batch if self.store.holds(item)])
+            self._handle(handler, [item for item in batch if self.store.holds(item)])
             del self._unhanded[0]
             for item in batch:
                 if not self.store.holds(item):
                     self.store.forget(item.id)
+
+    def _handle(self, handler: OutboxHandler, items: list[ClaimedItem]) -> None:
+        """Hand a batch to its handler; an item it cannot even take is given back, not the whole worker lost."""
+        try:
+            handler.handle(items)
+        except DatabaseError:
+            raise
+        except Exception as error:
+            logger.exception("outbox.handler_failed", extra={"items": [item.id for item in items]})
+            if len(items) > 1:
+                for item in items:
+                    self._handle(handler, [item])
+            else:
+                self._give_back(items[0], f"{type(error).__name__}: {error}")
+
+    def _give_back(self, item: ClaimedItem, reason: str) -> None:
+        with transaction.atomic():
+            retry = Retry(item, reason, full_jitter(item.attempts))
+            if self.store.retry([retry], self.worker).get(item.id) == OutboxStatus.FAILED:
+                bury([DeadItem(item, reason)])

@@ -10,9 +10,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
+from django.db import transaction
+
 from automate_core import metrics
 from automate_core.context import tenant_scope, trace_scope
 from automate_core.errors import PermanentError, TransientError
+from automate_core.models import OutboxStatus
 from automate_core.outbox.backoff import full_jitter
 from automate_core.outbox.base import ClaimedItem, Retry
 from automate_core.outbox.store import SkipLockedClaimOutboxStore
@@ -119,13 +122,23 @@ class ItemHandler(OutboxHandler):
         for kind, count in Counter(item.kind for item in self._done).items():
             metrics.outbox_done.labels(kind=kind).inc(count)
         self._done = []
-        store.retry(self._retries, worker)
-        metrics.outbox_retried.inc(len(self._retries))
-        self._retries = []
-        store.fail(self._failures, worker)
-        metrics.outbox_failed.inc(len(self._failures))
-        self._failures = []
+        if self._retries or self._failures:
+            self._settle_the_undelivered()
         return True
+
+    def _settle_the_undelivered(self) -> None:
+        store, worker = self.port.store, self.port.worker
+        with transaction.atomic():
+            statuses = store.retry(self._retries, worker)
+            failed = store.fail(self._failures, worker)
+            dead = [DeadItem(retry.item, retry.error) for retry in self._retries]
+            dead = [one for one in dead if statuses.get(one.item.id) == OutboxStatus.FAILED]
+            dead += [DeadItem(item, error) for item, error in self._failures if item.id in failed]
+            if dead:
+                self.dead(dead)
+        metrics.outbox_retried.inc(len(self._retries))
+        metrics.outbox_failed.inc(len(dead))
+        self._retries, self._failures = [], []
 
 
 handler_registry: Registry[type[OutboxHandler]] = Registry("outbox kind")

@@ -127,3 +127,16 @@ def wait_until_ready(item):
     OutboxItem.objects.filter(pk=item.pk).update(available_at=item.available_at - timedelta(hours=1))
     for step in StepRun.objects.filter(wake_at__isnull=False):
         StepRun.objects.filter(pk=step.pk).update(wake_at=step.wake_at - timedelta(hours=1))
+
+
+def test_item_the_engine_cannot_read_hurts_only_itself():
+    from automate_core.outbox import enqueue
+
+    workflow(THREE_PURE)
+    enqueue(kind="execution", payload={"not": "an execution"}, max_attempts=1)
+    enqueue(kind="event", payload={}, max_attempts=1)
+    emit_event("order.created", {"name": "Ann"})
+    Drain().run_until_empty()
+    assert Execution.objects.get().status == "SUCCESS"
+    left = [(item.kind, item.status, item.error.split(":")[0]) for item in OutboxItem.objects.order_by("id")]
+    assert left == [("execution", "FAILED", "KeyError"), ("event", "FAILED", "KeyError")]

@@ -97,3 +97,31 @@ def test_items_of_several_claims_are_all_delivered_in_order(delivered):
         enqueue(kind=KIND, payload={"say": number})
     Drain(kinds=[KIND], limit=10).run_until_empty()
     assert [say for say, *_ in delivered] == list(range(25))
+
+
+def test_handler_learns_of_items_given_up(monkeypatch):
+    from automate_core.errors import PermanentError, TransientError
+    from automate_core.outbox import enqueue
+    from automate_core.outbox.drain import Drain
+    from automate_core.outbox.handlers import ItemHandler, handler_registry, register_handler
+
+    told = []
+
+    class Refusing(ItemHandler):
+        kinds = ("refused",)
+
+        def deliver(self, item):
+            raise PermanentError("never") if item.payload["n"] else TransientError("not now")
+
+        @classmethod
+        def dead(cls, items):
+            told.extend((one.item.payload["n"], one.error) for one in items)
+
+    register_handler(Refusing)
+    try:
+        enqueue(kind="refused", payload={"n": 0}, max_attempts=1)
+        enqueue(kind="refused", payload={"n": 1})
+        Drain(kinds=["refused"]).run_until_empty()
+    finally:
+        handler_registry.unregister("refused")
+    assert told == [(0, "not now"), (1, "never")]
