@@ -62,6 +62,7 @@ class Deployment:
     env: Mapping[str, str]
     started: list[Process] = field(default_factory=list)
     worker: Process | None = None
+    beat: Process | None = None
 
     def start(self, *command: str) -> Process:
         """Start `python -m celery -A config.celery ...`."""
@@ -80,11 +81,18 @@ class Deployment:
 
     def start_beat(self) -> None:
         """Start beat."""
-        self.start("beat", "--schedule", str(self.directory / "beat"), "--pidfile", "")
+        self.beat = self.start("beat", "--schedule", str(self.directory / "beat"), "--pidfile", "")
 
-    def worker_log(self) -> str:
-        """Return what the worker has written."""
-        return self.worker.log.read_text() if self.worker else ""
+    def keep_running(self) -> None:
+        """Start again what has ended, as a process manager does: Celery may end when it loses its broker."""
+        if self.worker and self.worker.popen.poll() is not None:
+            self.start_worker()
+        if self.beat and self.beat.popen.poll() is not None:
+            self.start_beat()
+
+    def beat_log(self) -> str:
+        """Return what beat has written."""
+        return self.beat.log.read_text() if self.beat else ""
 
     def logs(self) -> str:
         """Return the end of every log, to show beside a failure."""
