@@ -15,6 +15,7 @@ from automate_connectors.registry import registry
 from automate_core.context import tenant_scope
 from automate_core.errors import AutomateError, PermanentError, Problem, TransientError
 from automate_core.redaction import redactor
+from automate_core.secrets import collect_secrets
 from automate_core.steps import Effect, StepContext, StepHandler, StepResult
 
 CONNECTION_FIELD = "connection"
@@ -74,7 +75,7 @@ class ConnectorStep(StepHandler):
         input_data = _input(config)
         if found := [*_connection_problems(config), *validation.problems(self.spec.input_schema, input_data)]:
             raise PermanentError(f"The input of {self.type} is not valid", details=found)
-        with tenant_scope(context.tenant_id):
+        with tenant_scope(context.tenant_id), collect_secrets():
             connection = self._connection(config.get(CONNECTION_FIELD))
             connector = self.connector(connection.config, _connector_context(context))
             try:

@@ -214,7 +214,9 @@ def _forms(secret: str) -> set[str]:
     for value in values:
         escaped = _json_forms({value})
         escaped |= {form.replace("/", "\\/") for form in escaped}
-        escaped |= _json_forms(escaped)
+        # An error quotes an answer that quotes a log line: JSON in JSON in JSON.
+        for _ in range(2):
+            escaped |= _json_forms(escaped)
         raw = value.encode("utf-8", errors="replace")
         encoded = {quote(raw, safe=safe) for safe in ("", "/", "~", "!*'()")} | {quote_plus(raw)}
         encoded |= {re.sub(r"%[0-9A-F]{2}", lambda match: match[0].lower(), form) for form in encoded}

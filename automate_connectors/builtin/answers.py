@@ -8,6 +8,8 @@ from email.utils import parsedate_to_datetime
 
 from automate_core.errors import PermanentError, Problem, TransientError
 from automate_core.http import Response
+from automate_core.redaction import redact_text
+from automate_core.revealed import revealed_secrets
 
 EXCERPT = 500
 """Characters of a failed response's body kept with the error."""
@@ -28,7 +30,8 @@ def raise_for_status(response: Response, *, accepted: Collection[int] = ()) -> N
     status = response.status
     if status < 400 or status in accepted:
         return
-    excerpt = response.text()[:EXCERPT].strip()
+    # Redacted before it is cut: half a secret is not found any more, and still worth having.
+    excerpt = redact_text(response.text(), revealed_secrets())[:EXCERPT].strip()
     message = f"The server answered with status {status}"
     details = [Problem("response", excerpt)] if excerpt else []
     if status not in _NOT_PERFORMED and status < 500:

@@ -13,6 +13,8 @@ from automate_connectors.builtin import HttpConnector
 from automate_connectors.builtin.answers import retry_after_seconds
 from automate_core.errors import PermanentError, TransientError
 from automate_core.http import OutboundRefused
+from automate_core.revealed import note_revealed
+from automate_core.secrets import collect_secrets
 from tests.automate_core.http.conftest import LoopbackServer, reply
 
 
@@ -182,3 +184,13 @@ def test_private_address_is_refused(server: LoopbackServer, other_server: Loopba
     with pytest.raises(OutboundRefused):
         call({"url": other_server.url()})
     assert other_server.received == []
+
+
+def test_error_excerpt_is_cut_only_after_the_secrets_are_out(server: LoopbackServer) -> None:
+    secret = "cut-off-in-the-middle"
+    server.handle = lambda handler: reply(handler, 400, b"." * 490 + secret.encode())
+    with collect_secrets():
+        note_revealed(secret)
+        with pytest.raises(PermanentError) as caught:
+            call({"url": server.url()})
+    assert caught.value.extra["body"] == "." * 490 + "***REDACTED***"[:10]
