@@ -82,11 +82,13 @@ class Run:
         row = self._new_row(node, now)
         try:
             config = node.render(self.scope)
-        except AutomateError as error:
+            row.input_data = json_text(redact(config))
+        except Exception as error:
+            if not isinstance(error, AutomateError):
+                logger.exception("step.crashed", extra={"step": node.key, "execution": self.row.id})
             self._fail(node, row, judge(error, tries=1, effect=Effect.PURE, policy=self._policy), now)
             return None
         row.status = StepStatus.RUNNING
-        row.input_data = json_text(redact(config))
         call = Call(self, node, config, self._context(node, row.attempt), row)
         self.calls[place] = call
         self.touch(row)

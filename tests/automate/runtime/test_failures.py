@@ -183,3 +183,16 @@ def test_template_that_finds_nothing_fails_the_step_before_it_is_called(register
     execution = finish()
     assert (execution.error_code, step.calls) == (ErrorCodes.TEMPLATE_ERROR, [])
     assert steps(execution) == [("call", 1, "FAILED")]
+
+
+@pytest.mark.parametrize("effect", CALLABLE)
+def test_config_too_large_to_record_fails_its_execution_and_no_other(register_step, effect):
+    step = register_step("t.call", effect, lambda config, context: {})
+    workflow(node("call", "t.call", {"parts": ["{{ event.payload.part }}"] * 5}))
+    emit_event(EVENT, {"part": "x" * 900_000})
+    emit_event(EVENT, {"part": "x"})
+    drain()
+    ends = Execution.objects.order_by("id").values_list("status", "error_code")
+    assert list(ends) == [("FAILED", ErrorCodes.PAYLOAD_TOO_LARGE), ("SUCCESS", "")]
+    assert len(step.calls) == 1
+    assert OutboxItem.objects.count() == 0
