@@ -6,6 +6,8 @@ import queue
 import time
 from uuid import UUID
 
+from django.core.exceptions import ValidationError
+
 from automate.enums import ExecutionStatus
 from automate.models import Execution
 from automate.runtime.engine import Engine
@@ -73,7 +75,7 @@ class Runtime:
     def _status(self, execution_id: UUID | str) -> str:
         try:
             status: str = Execution.all_tenants.values_list("status", flat=True).get(pk=execution_id)
-        except (ValueError, Execution.DoesNotExist):
+        except (ValidationError, Execution.DoesNotExist):
             raise Execution.DoesNotExist(f"There is no execution {execution_id!r}") from None
         return status
 

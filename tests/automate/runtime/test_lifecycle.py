@@ -184,3 +184,9 @@ def test_event_whose_one_workflow_is_deleted_before_the_record_still_starts_the_
     drain()
     executions = Execution.objects.values_list("automation__slug", "status")
     assert (list(executions), OutboxItem.objects.count()) == ([("other", "SUCCESS")], 0)
+
+
+@pytest.mark.parametrize("not_an_id", ["", "exec-001", "\x00"])
+def test_text_that_is_no_id_names_no_execution(not_an_id):
+    with pytest.raises(Execution.DoesNotExist):
+        Runtime().run_execution(not_an_id)
