@@ -234,7 +234,7 @@ class _Compiler:
                 if not waiting[target]:
                     ready.append(target)
         if len(order) < len(drafts):
-            stuck = [key for key in drafts if waiting[key]]
+            stuck = _without_ends([key for key in drafts if waiting[key]], following)
             self._wrong("edges", f"these nodes form a cycle: {', '.join(map(repr, stuck))}")
         return order
 
@@ -254,6 +254,13 @@ class _Draft:
     @property
     def routes(self) -> Sequence[str]:
         return self.parts[1].routes if self.parts else ()
+
+
+def _without_ends(stuck: list[str], following: Mapping[str, Sequence[str]]) -> list[str]:
+    """Leave out, again and again, what leads to none of the others: it only comes after a cycle."""
+    while len(kept := [key for key in stuck if set(following[key]) & set(stuck)]) < len(stuck):
+        stuck = kept
+    return stuck
 
 
 def _assemble(drafts: list[_Draft], arrows: list[_Arrow]) -> Plan:

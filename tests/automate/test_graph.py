@@ -93,6 +93,18 @@ def test_node_carries_its_handlers_effect_limits_and_prepared_rule():
             "these nodes form a cycle: 'a', 'b'",
         ),
         ([log("a")], [{"source": "a", "target": "a"}], "edges", "these nodes form a cycle: 'a'"),
+        (
+            [log("first"), log("a"), log("b"), log("after"), log("last")],
+            [
+                {"source": "first", "target": "a"},
+                {"source": "a", "target": "b"},
+                {"source": "b", "target": "a"},
+                {"source": "b", "target": "after"},
+                {"source": "after", "target": "last"},
+            ],
+            "edges",
+            "these nodes form a cycle: 'a', 'b'",
+        ),
     ],
 )
 def test_problem_names_the_place_and_the_node(nodes, edges, field, message):
