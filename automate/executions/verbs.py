@@ -9,8 +9,8 @@ from uuid import UUID
 import orjson
 from django.db import transaction
 
-from automate.enums import ExecutionStatus
-from automate.models import Automation, Execution
+from automate.enums import ExecutionStatus, StepStatus
+from automate.models import Automation, Execution, StepRun
 from automate_core import conf, sql
 from automate_core.context import current_cause, current_trace_id
 from automate_core.errors import Conflict, NotFound, Problem, ValidationFailed
@@ -115,6 +115,13 @@ def queue(execution: Execution) -> None:
     )
 
 
+def with_calls(execution_ids: Sequence[str | None]) -> set[str]:
+    """Return which of these executions have a call whose intent is committed and whose outcome is not."""
+    ids = [execution_id for execution_id in execution_ids if execution_id and _is_uuid(execution_id)]
+    running = StepRun.all_tenants.filter(execution_id__in=ids, status=StepStatus.RUNNING)
+    return {str(found) for found in running.values_list("execution_id", flat=True)}
+
+
 def bury(given_up: Sequence[tuple[str, str]]) -> None:
     """Fail executions whose worker kept stopping, given as (execution id, reason)."""
     if not given_up:
@@ -149,3 +156,11 @@ def _plain_payload(payload: Any) -> dict[str, Any]:
         raise ValidationFailed.of([Problem("payload", "must not contain the NUL character")])
     plain: dict[str, Any] = orjson.loads(text)
     return plain
+
+
+def _is_uuid(text: str) -> bool:
+    try:
+        UUID(text)
+    except ValueError:
+        return False
+    return True

@@ -120,6 +120,12 @@ class Engine(OutboxHandler):
         self._effects.close()
 
     @classmethod
+    def idle(cls, items: Sequence[ClaimedItem]) -> list[int]:
+        """Return the items without a call under way: only a committed intent can have stopped the worker."""
+        calling = verbs.with_calls([item.payload.get("execution_id") for item in items])
+        return [item.id for item in items if item.payload.get("execution_id") not in calling]
+
+    @classmethod
     def dead(cls, items: Sequence[DeadItem]) -> None:
         """Fail the executions whose items were given up."""
         verbs.bury(

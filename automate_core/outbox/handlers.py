@@ -71,6 +71,11 @@ class OutboxHandler(ABC):
         """Give back what has not started and free resources."""
 
     @classmethod
+    def idle(cls, items: Sequence[ClaimedItem]) -> list[int]:
+        """Return the ids of reaped items that were certainly not at work when their worker stopped."""
+        return []
+
+    @classmethod
     def dead(cls, items: Sequence[DeadItem]) -> None:
         """React to items given up, inside the transaction that gave them up."""
 

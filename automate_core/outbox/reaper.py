@@ -9,6 +9,7 @@ from operator import attrgetter
 from django.db import transaction
 
 from automate_core import sql
+from automate_core.arrays import plain
 from automate_core.outbox import statements
 from automate_core.outbox.base import ClaimedItem
 from automate_core.outbox.handlers import DeadItem, handler_registry
@@ -49,10 +50,23 @@ class OutboxReaper:
         with transaction.atomic(using=self.using):
             rows = sql.execute(statements.REAP, params, using=self.using)
             bury([DeadItem(ClaimedItem.of_row(row), row[11]) for row in rows if row[10] == "FAILED"])
+            cleared = _cleared([ClaimedItem.of_row(row) for row in rows if row[10] != "FAILED"])
+            if cleared:
+                sql.execute(statements.CLEAR, {"ids": plain(cleared)}, using=self.using)
         if rows:
             dead = sum(row[10] == "FAILED" for row in rows)
             logger.warning("outbox.reaped", extra={"count": len(rows), "dead": dead})
         return len(rows)
+
+
+def _cleared(items: list[ClaimedItem]) -> list[int]:
+    """Return the ids of items that, as their kind's handler knows, were not at work when their worker stopped."""
+    kind = attrgetter("kind")
+    cleared: list[int] = []
+    for name, group in groupby(sorted(items, key=kind), key=kind):
+        if name in handler_registry:
+            cleared += handler_registry.get(name).idle(list(group))
+    return cleared
 
 
 def bury(dead: list[DeadItem]) -> None:

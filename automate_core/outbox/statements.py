@@ -140,6 +140,12 @@ FROM due WHERE o.id = due.id AND o.status = 'CLAIMED'
 RETURNING {COLUMNS}, o.status, o.error
 """
 
+# Takes the suspicion from items that were not at work when their worker stopped; it stays before a last claim.
+CLEAR = f"""
+UPDATE {TABLE} o SET suspect = false
+WHERE o.id = ANY(%(ids)s::bigint[]) AND o.status = 'PENDING' AND o.suspect AND o.attempts < o.max_attempts - 1
+"""
+
 ENQUEUE = f"""
 INSERT INTO {TABLE} (tenant_id, kind, key, priority, payload, available_at, max_attempts, trace_id)
 SELECT %(tenant)s, %(kind)s, %(key)s, %(priority)s, %(payload)s::jsonb,

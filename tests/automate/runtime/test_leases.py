@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import threading
 import time
+from datetime import timedelta
 
 import pytest
 from django.db import OperationalError, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.utils import timezone
 
 from automate.events import emit_event
 from automate.models import Execution, StepRun
 from automate.workflows import create_workflow
-from automate_core.models import Tenant
+from automate_core.models import OutboxItem, Tenant
+from automate_core.outbox import OutboxReaper
 from automate_core.steps import Effect
-from tests.factories.engine import finish, lose_workers
+from tests.factories.engine import EVENT, finish, lose_workers, node, workflow
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -111,3 +114,19 @@ def test_drain_whose_time_is_over_finishes_the_call_it_began(register_step, gate
     emit_event("go", {})
     drain.run_until_empty(max_seconds=0.0)
     assert Execution.objects.count() == 1
+
+
+def test_only_executions_with_a_call_under_way_are_suspects(register_step, worker, gate):
+    register_step("t.call", Effect.IDEMPOTENT, lambda config, context: gate.pass_through())
+    workflow(node("call", "t.call"))
+    emit_event(EVENT, {})
+    lost = worker()
+    gate.turn_until_entered(lost)
+    emit_event(EVENT, {})
+    assert len(lost.store.claim_batch(lost.worker)) == 1
+    assert OutboxReaper().reap_stale_items() == 0
+    OutboxItem.objects.update(lease_expires_at=timezone.now() - timedelta(minutes=1))
+    assert OutboxReaper().reap_stale_items() == 2
+    items = {item.kind: item.suspect for item in OutboxItem.objects.all()}
+    assert items == {"execution": True, "event": False}
+    gate.open.set()
