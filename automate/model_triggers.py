@@ -12,6 +12,7 @@ from django.db.models.signals import post_delete, post_save
 from automate.enums import TriggerType
 from automate.events import emit
 from automate.models import Trigger
+from automate.triggers import UNWATCHED_APPS
 from automate_core.models import current_tenant_id
 
 FRESH_SECONDS = 2.0
@@ -69,7 +70,7 @@ def _deleted(sender: type[models.Model], instance: models.Model, using: str, **_
 
 def _is_watched(model: type[models.Model]) -> bool:
     global _watched, _read_at
-    if model._meta.app_label in ("automate", "automate_core", "automate_api", "sessions", "migrations"):
+    if model._meta.app_label in UNWATCHED_APPS:
         return False
     now = time.monotonic()
     if now - _read_at > FRESH_SECONDS:

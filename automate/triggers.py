@@ -6,10 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from django.apps import apps
+
 from automate.cron import InvalidSchedule, Schedule
 from automate.enums import TriggerType
 from automate.rules import compile_rule
 from automate_core.errors import AutomateError, Problem
+
+UNWATCHED_APPS = ("automate", "automate_core", "automate_api", "sessions", "migrations")
+"""Apps whose models change while workflows run, or with every request: watching them would go round in circles."""
 
 MODEL_CHANGES = ("created", "updated", "deleted")
 
@@ -78,6 +83,12 @@ def _model_problems(config: Mapping[str, Any]) -> list[Problem]:
     found = []
     if not isinstance(model, str) or model.count(".") != 1:
         found.append(Problem("trigger_config.model", 'is required, as "app_label.ModelName"'))
+    elif not _is_installed(model):
+        found.append(Problem("trigger_config.model", f"there is no model {model!r} in the installed apps"))
+    elif model.lower().partition(".")[0] in UNWATCHED_APPS:
+        found.append(
+            Problem("trigger_config.model", f"changes of {model!r} start nothing; watch another model")
+        )
     if (
         not isinstance(changes, list | tuple)
         or not changes
@@ -85,6 +96,14 @@ def _model_problems(config: Mapping[str, Any]) -> list[Problem]:
     ):
         found.append(Problem("trigger_config.changes", f"must be a list of {', '.join(MODEL_CHANGES)}"))
     return found
+
+
+def _is_installed(model: str) -> bool:
+    try:
+        apps.get_model(model)
+    except LookupError:
+        return False
+    return True
 
 
 def _no_problems(config: Mapping[str, Any]) -> list[Problem]:

@@ -23,13 +23,16 @@ from tests.factories.engine import drain, node, workflow
         ("event", {"event_type": "a", "source": "s" * 101}, ["trigger_config.source"]),
         ("event", {"event_type": "a", "rule": {"nope": []}}, ["trigger_config.rule"]),
         ("event", {"event_type": None, "source": []}, ["trigger_config.event_type", "trigger_config.source"]),
-        ("model", {"model": "shop.Order"}, []),
+        ("model", {"model": "auth.Group"}, []),
         ("model", {}, ["trigger_config.model"]),
         ("model", {"model": "Order"}, ["trigger_config.model"]),
-        ("model", {"model": "shop.Order", "changes": []}, ["trigger_config.changes"]),
-        ("model", {"model": "shop.Order", "changes": ["read"]}, ["trigger_config.changes"]),
-        ("model", {"model": "shop.Order", "changes": [{}]}, ["trigger_config.changes"]),
-        ("model", {"model": "shop.Order", "changes": "created"}, ["trigger_config.changes"]),
+        ("model", {"model": "shop.Order"}, ["trigger_config.model"]),
+        ("model", {"model": "auth.Order"}, ["trigger_config.model"]),
+        ("model", {"model": "automate.Execution"}, ["trigger_config.model"]),
+        ("model", {"model": "auth.Group", "changes": []}, ["trigger_config.changes"]),
+        ("model", {"model": "auth.Group", "changes": ["read"]}, ["trigger_config.changes"]),
+        ("model", {"model": "auth.Group", "changes": [{}]}, ["trigger_config.changes"]),
+        ("model", {"model": "auth.Group", "changes": "created"}, ["trigger_config.changes"]),
         ("schedule", {"cron": "0 * * * *"}, []),
         ("fax", {}, ["trigger_type"]),
         (None, {}, ["trigger_type"]),
@@ -62,17 +65,17 @@ def test_wrong_schedule_is_named_under_the_trigger(config):
 )
 @pytest.mark.django_db(transaction=True)
 def test_model_trigger_listens_to_exactly_its_changes(changes, matches):
-    config = {"model": "shop.Order", **({"changes": changes} if changes else {})}
+    config = {"model": "auth.Group", **({"changes": changes} if changes else {})}
     workflow(node("a", "merge"), trigger_type="model", trigger_config=config)
     for change in ("created", "updated", "deleted"):
-        emit_event(f"model.shop.order.{change}", {}, source="model")
+        emit_event(f"model.auth.group.{change}", {}, source="model")
     drain()
     started = Execution.objects.values_list("event__type", flat=True)
     assert {kind.rpartition(".")[2] for kind in started} == matches
 
 
 def test_model_trigger_listens_to_models_only():
-    assert trigger_spec("model", {"model": "Shop.Order", "changes": ["created"]}).source == "model"
+    assert trigger_spec("model", {"model": "Auth.Group", "changes": ["created"]}).source == "model"
 
 
 @pytest.mark.django_db(transaction=True)
