@@ -30,7 +30,8 @@ class LoggingStep(StepHandler):
 
     def run(self, config: Mapping[str, Any], context: StepContext) -> StepResult:
         """Log the rendered message."""
-        logger.info("workflow.logged", extra={"step": context.path, "execution": str(context.execution_id)})
+        facts = {"step": context.path, "execution": str(context.execution_id), "text": config["message"]}
+        logger.info("workflow.logged", extra={**facts, "trace_id": context.trace_id})
         return StepResult({"message": config["message"]})
 
 

@@ -7,6 +7,7 @@ import pytest
 from automate.events import emit_event, run_workflow
 from automate.models import Execution, StepRun
 from automate.workflows import create_workflow
+from automate_core.context import trace_scope
 from automate_core.models import OutboxItem
 from automate_core.outbox.drain import Drain
 
@@ -140,3 +141,16 @@ def test_item_the_engine_cannot_read_hurts_only_itself():
     assert Execution.objects.get().status == "SUCCESS"
     left = [(item.kind, item.status, item.error.split(":")[0]) for item in OutboxItem.objects.order_by("id")]
     assert left == [("execution", "FAILED", "KeyError"), ("event", "FAILED", "KeyError")]
+
+
+def test_logging_step_logs_its_message_under_the_execution_s_trace(caplog):
+    workflow(
+        {"nodes": [{"id": "say", "type": "logging", "config": {"message": "hi {{ event.payload.name }}"}}]}
+    )
+    with trace_scope("the-trace"):
+        emit_event("order.created", {"name": "Ann", "password": "x"})
+    with caplog.at_level("INFO", logger="automate.workflow"):
+        Drain().run_until_empty(max_seconds=30)
+    (record,) = [record for record in caplog.records if record.name == "automate.workflow"]
+    assert (record.getMessage(), record.step, record.text) == ("workflow.logged", "say", "hi Ann")
+    assert (record.trace_id, record.execution) == ("the-trace", str(Execution.objects.get().id))
