@@ -6,20 +6,25 @@ from argparse import ArgumentParser
 from typing import Any
 
 from django.contrib.auth import get_user_model
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
 from automate_api.keys import create_key, revoke_key
 from automate_api.models import ApiKey
 from automate_core.errors import Conflict
+from automate_core.management.base import AutomateCommand
 from automate_core.models import Role, Tenant
 
 ACTOR = "command:automate_apikey"
 
 
-class Command(BaseCommand):
+class Command(AutomateCommand):
     """Create an API key (printed once, alone on the last line), list the keys, or revoke one."""
 
     help = "Create, list and revoke API keys. The plain key is printed once, alone on the last line."
+    examples = """\
+  automate_apikey create --name ci --role runner
+  KEY=$(automate_apikey create --name me 2>/dev/null | tail -n 1)
+  automate_apikey revoke 4bdca82c"""
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Declare create, list and revoke."""

@@ -9,17 +9,23 @@ import sys
 import time
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
+from automate_core.management.base import AutomateCommand
 from automate_core.outbox.handlers import handler_registry
 from automate_core.outbox.worker import Worker
 from automate_core.telemetry import configure
 
 
-class Command(BaseCommand):
+class Command(AutomateCommand):
     """Run worker processes."""
 
     help = "Drain the outbox: run workflows until SIGINT or SIGTERM, finishing what is in flight."
+    examples = """\
+  automate_worker                          one worker, in this process
+  automate_worker --processes 4            four, started again when one dies
+  automate_worker --kinds event,execution  nothing else"""
+    exit_codes = "exit codes: 0 stopped as asked; 1 could not start; 2 wrong usage"
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Declare the options."""

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import CommandParser
 
+from automate_core.management.base import AutomateCommand
 from automate_core.outbox.reaper import OutboxReaper
 
 
-class Command(BaseCommand):
+class Command(AutomateCommand):
     """Reap once."""
 
     help = "Recover outbox items whose worker stopped; workers do this by themselves every few seconds."
+    examples = """\
+  outbox_reap                        what no heartbeat has renewed in time
+  outbox_reap --stale-seconds 60     also what is older than a minute"""
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Declare the options."""
