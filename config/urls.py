@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.contrib import admin
 from django.urls import include, path
+from django.views.generic import RedirectView
 
 from automate_core.health import healthz, metrics, readyz
 
@@ -13,6 +14,7 @@ handler404 = "automate_api.errors.handler404"
 handler500 = "automate_api.errors.handler500"
 
 urlpatterns = [
+    path("", RedirectView.as_view(pattern_name="admin:index")),
     path("healthz", healthz),
     path("readyz", readyz),
     path("metrics", metrics),
