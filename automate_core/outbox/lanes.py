@@ -50,15 +50,15 @@ class Lanes:
         self._next_look = 0.0
 
     def found(self, rows: Sequence[Row], *, took_seconds: float) -> None:
-        """Replace what is known by the rows of a look: (tenant, priority, oldest ready, suspects)."""
+        """Take the rows of a look: (tenant, priority, oldest ready, suspects); lanes lately in use stay known."""
         now = time.monotonic()
         self._last_look, self._next_look = now, now + LOOK_SHARE * took_seconds
         self.suspects_waiting = bool(rows and rows[0][3])
-        self._lanes = {
-            (tenant_id, priority): Lane(tenant_id, priority, floor, now)
-            for tenant_id, priority, floor, _ in rows
-            if tenant_id is not None
-        }
+        oldest = now - KEEP_SECONDS
+        self._lanes = {place: lane for place, lane in self._lanes.items() if lane.last_hit >= oldest}
+        for tenant_id, priority, floor, _ in rows:
+            if tenant_id is not None:
+                self._lanes[tenant_id, priority] = Lane(tenant_id, priority, floor, now)
 
     def turn(self, limit: int) -> list[Lane]:
         """Return the lanes of the next claim, rotated so that every tenant is first in its turn."""
