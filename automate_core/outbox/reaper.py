@@ -8,7 +8,7 @@ from operator import attrgetter
 
 from django.db import transaction
 
-from automate_core import sql
+from automate_core import metrics, sql
 from automate_core.arrays import plain
 from automate_core.outbox import statements
 from automate_core.outbox.base import ClaimedItem
@@ -55,6 +55,7 @@ class OutboxReaper:
                 sql.execute(statements.CLEAR, {"ids": plain(cleared)}, using=self.using)
         if rows:
             dead = sum(row[10] == "FAILED" for row in rows)
+            metrics.outbox_failed.inc(dead)
             logger.warning("outbox.reaped", extra={"count": len(rows), "dead": dead})
         return len(rows)
 

@@ -16,6 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from automate_core import metrics
 from automate_core.models import DEFAULT_TENANT_ID, OutboxItem, WorkerBeat
+from automate_core.outbox import OutboxReaper
 
 
 def scraped(text: bytes) -> dict[str, float]:
@@ -185,3 +186,13 @@ def test_processes_are_added_up_and_a_lost_database_is_said(tmp_path: Path) -> N
     assert found["automate_outbox_done_total{kind=event}"] == 5.0
     assert found["automate_commit_seconds_count"] == 2.0
     assert {name: value for name, value in found.items() if name in GAUGES} == {"automate_database_up": 0.0}
+
+
+@pytest.mark.django_db
+def test_items_given_up_by_the_reaper_are_counted() -> None:
+    before = scrape()["automate_outbox_failed_total"]
+    lost = {"status": "CLAIMED", "lease_owner": "gone", "lease_epoch": 1, "lease_expires_at": ago(hours=1)}
+    item(**lost, attempts=3, max_attempts=3)
+    item(**lost, attempts=1, max_attempts=3)
+    assert OutboxReaper().reap_stale_items() == 2
+    assert scrape()["automate_outbox_failed_total"] - before == 1
