@@ -148,9 +148,10 @@ def _moment(value: Any) -> datetime:
     """Read an ISO 8601 time; one without an offset is UTC."""
     try:
         moment = datetime.fromisoformat(str(value))
-    except ValueError:
+        # In UTC, for the database hands out no time outside the years 1 to 9999.
+        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
         raise PermanentError(f"until must be an ISO 8601 time, not {value!r}") from None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def register_builtin_steps() -> None:

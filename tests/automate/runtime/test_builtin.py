@@ -1,0 +1,84 @@
+"""The built-in steps: what they need, what they do, and what they refuse only when they run."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from automate.events import emit_event
+from automate.models import Execution, StepRun
+from automate.runtime.plans import find_handler
+from tests.factories.engine import EVENT, drain, finish, node, workflow
+
+NOW = datetime.now(UTC)
+
+
+@pytest.mark.parametrize(
+    ("kind", "config", "field"),
+    [
+        ("logging", {}, "message"),
+        ("transform", {}, "output"),
+        ("set", {}, "values"),
+        ("set", {"values": [1]}, "values"),
+        ("condition", {}, "rule"),
+        ("delay", {}, ""),
+        ("delay", {"seconds": 1, "until": "2024-01-01"}, ""),
+        ("delay", {"seconds": -1}, "seconds"),
+        ("delay", {"seconds": True}, "seconds"),
+        ("delay", {"seconds": 31_622_401}, "seconds"),
+    ],
+)
+def test_step_refuses_a_config_it_cannot_run(kind, config, field):
+    assert [problem.field for problem in find_handler(kind).problems(config)] == [field]
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize(
+    ("config", "seconds"),
+    [
+        ({"seconds": 900}, 900),
+        ({"seconds": "{{ event.payload.seconds }}"}, 1800),
+        ({"until": (NOW + timedelta(hours=1)).isoformat()}, 3600),
+        ({"until": (NOW + timedelta(hours=1)).replace(tzinfo=None).isoformat()}, 3600),
+        ({"until": "{{ event.payload.until }}"}, 7200),
+    ],
+)
+def test_delay_waits_for_its_time_and_holds_no_worker(config, seconds):
+    workflow(node("wait", "delay", config), node("after", "transform", {"output": "on"}))
+    emit_event(EVENT, {"seconds": "1800", "until": (NOW + timedelta(hours=2)).isoformat()})
+    drain()
+    assert Execution.objects.get().status == "WAITING"
+    wakes_in = StepRun.objects.get().wake_at - NOW
+    assert timedelta(seconds=seconds) - wakes_in < timedelta(minutes=10)
+    assert wakes_in - timedelta(seconds=seconds) < timedelta(minutes=10)
+    assert finish().status == "SUCCESS"
+    assert StepRun.objects.get(path="after").output_data == "on"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_delay_until_a_time_past_goes_on_at_once():
+    workflow(node("wait", "delay", {"until": "2020-01-01T00:00:00Z"}))
+    emit_event(EVENT, {})
+    drain()
+    assert Execution.objects.get().status == "SUCCESS"
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"until": "{{ event.payload.soon }}"},
+        {"until": "9999-12-31T23:59:59-14:00"},
+        {"until": "0001-01-01T00:00:00+14:00"},
+        {"seconds": "{{ event.payload.soon }}"},
+        {"seconds": "{{ event.payload.long }}"},
+    ],
+)
+def test_delay_until_no_time_fails(config):
+    workflow(node("wait", "delay", config))
+    emit_event(EVENT, {"soon": "soon", "long": "1e400"})
+    drain()
+    assert Execution.objects.get().status == "FAILED"
+    (name,) = config
+    assert Execution.objects.get().error_summary.startswith(f"wait: {name} must be")
