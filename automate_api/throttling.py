@@ -73,12 +73,18 @@ async def ahit(*, scope: str, identity: str, rate: str) -> RateState:
 
 def client_address(request: HttpRequest) -> str:
     """Return the caller's address; X-Forwarded-For is believed for TRUSTED_PROXIES hops, no more."""
+    return address_behind(
+        str(request.META.get("REMOTE_ADDR", "")), str(request.META.get("HTTP_X_FORWARDED_FOR", ""))
+    )
+
+
+def address_behind(peer: str, forwarded: str) -> str:
+    """Return the caller's address from the peer's and the X-Forwarded-For header, as `client_address` does."""
     trusted = int(setting("TRUSTED_PROXIES"))
-    forwarded = str(request.META.get("HTTP_X_FORWARDED_FOR", ""))
     hops = [hop.strip() for hop in forwarded.split(",") if hop.strip()]
     if trusted and len(hops) >= trusted:
         return hops[-trusted]
-    return str(request.META.get("REMOTE_ADDR", ""))
+    return peer
 
 
 def check_address(request: HttpRequest) -> None:

@@ -45,6 +45,7 @@ class Delivery:
     method: str
     headers: Mapping[str, str]
     body: bytes
+    peer: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,15 +61,9 @@ async def receive(delivery: Delivery) -> Reply:
     """Store the event of a delivery and answer 202 once it is durable, the same for a repeat; never raises."""
     headers = dict(_FIXED_HEADERS)
     try:
-        rate = setting("RATE_WEBHOOK")
-        state = await throttling.ahit(scope="WEBHOOK", identity=f"source:{delivery.source}", rate=rate)
-        headers.update(state.headers())
-        if not state.allowed:
-            raise Throttled(state.wait_seconds)
-        if delivery.method != "POST":
-            headers["Allow"] = "POST"
-            raise MethodNotAllowed(delivery.method)
-        status, content = await _store(delivery)
+        source = await _verified(delivery, headers)
+        await _count(f"source:{delivery.source}", headers)
+        status, content = await _store(delivery, source)
     except Exception as error:  # noqa: BLE001 - the edge: every error becomes its documented response
         failure = errors.answer_to(error, delivery.path)
         headers.update(failure.headers)
@@ -80,7 +75,8 @@ async def receive(delivery: Delivery) -> Reply:
 async def webhook(request: HttpRequest, source: str) -> HttpResponse:
     """Accept an event from a configured source."""
     headers = {name.lower(): value for name, value in request.headers.items()}
-    delivery = Delivery(source, request.path_info, str(request.method), headers, request.body)
+    peer = str(request.META.get("REMOTE_ADDR", ""))
+    delivery = Delivery(source, request.path_info, str(request.method), headers, request.body, peer)
     reply = await receive(delivery)
     return HttpResponse(reply.body, status=reply.status, headers=dict(reply.headers))
 
@@ -104,7 +100,8 @@ def serve_webhooks(app: App, *, prefix: str = "/api/automate/webhooks/") -> App:
             body = await _read(receive_message, conf.get().BODY_LIMIT_BYTES)
             if body is None:
                 return
-            reply = await receive(Delivery(match[1], scope["path"], scope["method"], headers, body))
+            peer = (scope.get("client") or ("",))[0]
+            reply = await receive(Delivery(match[1], scope["path"], scope["method"], headers, body, peer))
         out = [(name.lower().encode(), value.encode("latin-1")) for name, value in reply.headers.items()]
         out += [(b"content-length", b"%d" % len(reply.body)), (b"x-trace-id", trace_id.encode())]
         await send({"type": "http.response.start", "status": reply.status, "headers": out})
@@ -129,16 +126,38 @@ async def _read(receive_message: Any, limit: int) -> bytes | None:
             return b"".join(chunks)
 
 
-async def _store(delivery: Delivery) -> tuple[int, dict[str, Any]]:
-    started, now = time.perf_counter(), time.time()
+async def _count(identity: str, headers: dict[str, str]) -> None:
+    state = await throttling.ahit(scope="WEBHOOK", identity=identity, rate=setting("RATE_WEBHOOK"))
+    headers.update(state.headers())
+    if not state.allowed:
+        raise Throttled(state.wait_seconds)
+
+
+async def _verified(delivery: Delivery, headers: dict[str, str]) -> sources.Source:
+    """Return the source of a signed delivery; what is not signed counts against its address, not the source."""
+    address = throttling.address_behind(delivery.peer, delivery.headers.get("x-forwarded-for", ""))
+    if delivery.method != "POST":
+        await _count(f"ip:{address}", headers)
+        headers["Allow"] = "POST"
+        raise MethodNotAllowed(delivery.method)
     source = sources.cached(delivery.source) or await sync_to_async(sources.look_up)(delivery.source)
     try:
         signatures.verify(
-            source.preset, secrets=source.keys, headers=delivery.headers, body=delivery.body, now=now
+            source.preset,
+            secrets=source.keys,
+            headers=delivery.headers,
+            body=delivery.body,
+            now=time.time(),
         )
     except SignatureRefused as refused:
         logger.warning("webhook.refused", extra={"source": delivery.source, "cause": refused.cause})
+        await _count(f"ip:{address}", headers)
         raise
+    return source
+
+
+async def _store(delivery: Delivery, source: sources.Source) -> tuple[int, dict[str, Any]]:
+    started, now = time.perf_counter(), time.time()
     document = presets.decode_body(
         content_type=delivery.headers.get("content-type", ""), raw=delivery.body, parse_json=_strict
     )
@@ -163,7 +182,8 @@ async def _store(delivery: Delivery) -> tuple[int, dict[str, Any]]:
         prior_key=incoming.prior_dedupe_key,
     )
     emitted = await ingest.current().put(event)
-    metrics.events_ingested.labels(source_kind="webhook").inc()
+    if emitted.created:
+        metrics.events_ingested.labels(source_kind="webhook").inc()
     metrics.ingest_seconds.observe(time.perf_counter() - started)
     return 202, {
         "event_id": emitted.event_id,

@@ -99,6 +99,12 @@ class Runtime:
     def _run(self, item: ClaimedItem) -> None:
         inbox: queue.SimpleQueue[object] = queue.SimpleQueue()
         engine = Engine(Port(self._store, self._worker, inbox))
+        try:
+            self._finish(engine, item, inbox)
+        finally:
+            engine.close()
+
+    def _finish(self, engine: Engine, item: ClaimedItem, inbox: queue.SimpleQueue[object]) -> None:
         engine.handle([item])
         renew_at = time.monotonic() + self._store.lease_seconds / 3
         while engine.turn() or self._store.held_count():
@@ -111,4 +117,3 @@ class Runtime:
                 continue
             if callable(news):
                 news()
-        engine.close()

@@ -114,7 +114,8 @@ class HttpConnector(Connector):
         url = self._url(input_data["url"])
         credentials = self._credentials()
         headers = {name: _header_text(value) for name, value in input_data.get("headers", {}).items()}
-        headers |= credentials
+        taken = {name.lower() for name in credentials}
+        headers = {name: value for name, value in headers.items() if name.lower() not in taken} | credentials
         if name := input_data.get("idempotency_header"):
             headers = {key: value for key, value in headers.items() if key.lower() != name.lower()}
             headers[name] = self.ctx.idempotency_key or str(uuid7())

@@ -17,10 +17,11 @@ from automate.api.serializers import (
     EventListSerializer,
     EventSerializer,
 )
-from automate.events import emit
+from automate.events import OWN_SOURCES, emit
 from automate.models import Event
 from automate_api.v1.base import BaseAPIView, BaseReadOnlyViewSet
 from automate_core.context import current_trace_id
+from automate_core.errors import Problem, ValidationFailed
 from automate_core.models import Role
 
 _EMIT_SCHEMA = extend_schema(
@@ -93,6 +94,9 @@ def ingest(request: Request) -> Response:
     serializer = EmitSerializer(data=request.data)
     serializer.is_valid(raise_exception=True)
     given = serializer.validated_data
+    if given["source"] in OWN_SOURCES:
+        message = f"{given['source']!r} is used by the engine itself; choose another"
+        raise ValidationFailed.of([Problem("source", message)])
     emitted = emit(given["type"], given["payload"], given["dedupe_key"], source=given["source"])
     body = {"event_id": emitted.event_id, "trace_id": current_trace_id()}
     return Response(body, status=201 if emitted.created else 200)

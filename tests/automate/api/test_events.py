@@ -168,3 +168,11 @@ def test_events_cannot_be_changed(key_client: MakeClient, make_event: Make) -> N
 def test_ingest_view_stands_alone(key_client: MakeClient, tenant: Tenant) -> None:
     assert emit(key_client(), {"type": "a"}, "/api/ingest/").status_code == 201
     assert key_client().get("/api/ingest/").status_code == 405
+
+
+@pytest.mark.parametrize("source", ["schedule", "model"])
+def test_source_of_the_engine_itself_is_400(key_client: MakeClient, tenant: Tenant, source: str) -> None:
+    response = emit(key_client(Role.ADMIN), {"type": "schedule.fired", "payload": {}, "source": source})
+    assert response.status_code == 400
+    assert [one["field"] for one in response.json()["error"]["details"]] == ["source"]
+    assert Event.objects.count() == 0

@@ -211,3 +211,26 @@ def test_repeats_in_one_batch_get_the_first_ones_id():
     answers = in_loop(*(lambda: ingest.current().put(event(1)) for _ in range(10)))
     assert [answer.created for answer in answers].count(True) == 1
     assert len({answer.event_id for answer in answers}) == 1
+
+
+def test_unsigned_deliveries_use_up_their_senders_limit_not_the_sources(source, settings):
+    settings.AUTOMATE_API = {**settings.AUTOMATE_API, "RATE_WEBHOOK": "3/minute"}
+    refused = [deliver({"n": n}, signature="sha256=00").status_code for n in range(5)]
+    accepted = [deliver({"n": n}).status_code for n in range(4)]
+    assert refused == [401, 401, 401, 429, 429]
+    assert accepted == [202, 202, 202, 429]
+
+
+def test_full_queue_is_429_and_stores_nothing(source, settings):
+    settings.AUTOMATE = {**settings.AUTOMATE, "MAX_QUEUE": 2}
+
+    async def fill_and_post():
+        statuses = []
+        for n in range(5):
+            ingest.current()._look_at = 0.0
+            statuses.append((await post({"n": n})()).status_code)
+        return statuses
+
+    (statuses,) = in_loop(fill_and_post)
+    assert statuses == [202, 202, 202, 429, 429]
+    assert Event.objects.count() == 3
