@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -81,6 +82,13 @@ def test_stop_ends_the_server_and_a_new_start_has_the_data(directory: Path) -> N
     assert ask(start(directory), "SELECT n FROM kept") == 7
 
 
+def until_dead(pid: int) -> None:
+    """Wait for the kernel to have ended a killed process; a dying one still looks alive."""
+    with suppress(psutil.NoSuchProcess):
+        while psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
+            pass
+
+
 def test_start_recovers_after_sigkill_of_the_postmaster_with_a_busy_backend(directory: Path) -> None:
     url = start(directory)
     with psycopg.connect(url, autocommit=True) as link:
@@ -96,6 +104,7 @@ def test_start_recovers_after_sigkill_of_the_postmaster_with_a_busy_backend(dire
         pid = postmaster_pid(directory)
         assert pid is not None
         os.kill(pid, signal.SIGKILL)
+        until_dead(pid)
 
         assert ask(start(directory), "SELECT n FROM kept") == 7
         assert postmaster_pid(directory) != pid
