@@ -47,6 +47,7 @@ def test_event_runs_the_matching_workflow_to_success():
     Drain().run_until_empty()
     execution = Execution.objects.get()
     assert (execution.status, str(execution.event_id)) == ("SUCCESS", event_id)
+    assert execution.created_at <= execution.started_at <= execution.finished_at
     assert steps(execution) == [("vars", 1, "SUCCESS"), ("shape", 1, "SUCCESS"), ("check", 1, "SUCCESS")]
     assert StepRun.objects.get(path="shape").output_data == {"who": "ANN"}
     assert StepRun.objects.get(path="check").route == "true"
