@@ -31,7 +31,8 @@ made AS (
     trace_id, cause_execution_id, depth, priority, seq, error_code, error_summary, created_at, started_at,
     finished_at)
   SELECT e.id, e.tenant, e.automation, e.version, e.event, e.trigger, e.status, e.context, e.trace, e.cause, e.depth,
-    e.priority, e.seq, e.error_code, e.error_summary, to_timestamp(e.started), to_timestamp(e.started), to_timestamp(e.finished)
+    e.priority, e.seq, e.error_code, e.error_summary, to_timestamp(e.started), to_timestamp(e.started),
+    to_timestamp(e.finished)
   FROM unnest(%(m_item)s::bigint[], %(m_id)s::uuid[], %(m_tenant)s::uuid[], %(m_automation)s::uuid[],
     %(m_version)s::uuid[], %(m_event)s::uuid[], %(m_trigger)s::uuid[], %(m_status)s::text[], %(m_context)s::jsonb[],
     %(m_trace)s::text[], %(m_cause)s::uuid[], %(m_depth)s::int2[], %(m_priority)s::int2[], %(m_seq)s::int4[],
