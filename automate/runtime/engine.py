@@ -121,9 +121,10 @@ class Engine(OutboxHandler):
 
     @classmethod
     def idle(cls, items: Sequence[ClaimedItem]) -> list[int]:
-        """Return the items without a call under way: only a committed intent can have stopped the worker."""
-        calling = verbs.with_calls([item.payload.get("execution_id") for item in items])
-        return [item.id for item in items if item.payload.get("execution_id") not in calling]
+        """Return the executions without a call under way; an event may have been in the middle of its steps."""
+        resting = {item.id: item.payload.get("execution_id") for item in items if item.kind == "execution"}
+        calling = verbs.with_calls(list(resting.values()))
+        return [item_id for item_id, execution_id in resting.items() if execution_id not in calling]
 
     @classmethod
     def dead(cls, items: Sequence[DeadItem]) -> None:

@@ -11,7 +11,7 @@ from django.db import OperationalError, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.utils import timezone
 
-from automate.events import emit_event
+from automate.events import emit_event, run_workflow
 from automate.models import Execution, StepRun
 from automate.workflows import create_workflow
 from automate_core.models import OutboxItem, Tenant
@@ -116,17 +116,22 @@ def test_drain_whose_time_is_over_finishes_the_call_it_began(register_step, gate
     assert Execution.objects.count() == 1
 
 
-def test_only_executions_with_a_call_under_way_are_suspects(register_step, worker, gate):
+def test_execution_without_a_call_under_way_is_no_suspect(register_step, worker, gate):
     register_step("t.call", Effect.IDEMPOTENT, lambda config, context: gate.pass_through())
     workflow(node("call", "t.call"))
     emit_event(EVENT, {})
     lost = worker()
     gate.turn_until_entered(lost)
+    calling = OutboxItem.objects.get().id
+    run_workflow("orders", {})
+    resting = OutboxItem.objects.exclude(pk=calling).get().id
     emit_event(EVENT, {})
-    assert len(lost.store.claim_batch(lost.worker)) == 1
+    assert len(lost.store.claim_batch(lost.worker)) == 2
     assert OutboxReaper().reap_stale_items() == 0
     OutboxItem.objects.update(lease_expires_at=timezone.now() - timedelta(minutes=1))
-    assert OutboxReaper().reap_stale_items() == 2
-    items = {item.kind: item.suspect for item in OutboxItem.objects.all()}
-    assert items == {"execution": True, "event": False}
+    assert OutboxReaper().reap_stale_items() == 3
+    suspects = set(OutboxItem.objects.filter(suspect=True).values_list("kind", "id"))
+    assert ("execution", calling) in suspects
+    assert ("execution", resting) not in suspects
+    assert {kind for kind, _ in suspects} == {"execution", "event"}
     gate.open.set()
