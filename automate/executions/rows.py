@@ -81,7 +81,7 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """The items whose lease still held, and the leased follow-ups by execution: (item id, epoch)."""
+    """The ids of items whose lease still held, and the id of the item each execution goes on under."""
 
     held: frozenset[int]
     leased: dict[str, int]

@@ -105,10 +105,6 @@ class Engine(OutboxHandler):
                 self._effects.start(call)
         return True
 
-    def in_flight(self) -> Sequence[ClaimedItem]:
-        """Return the items of the executions held."""
-        return [run.item for run in self._runs.values() if run.item is not None]
-
     def lost(self, item_ids: set[int]) -> None:
         """Forget executions somebody else may be running."""
         for item_id in item_ids:
@@ -215,7 +211,6 @@ class Engine(OutboxHandler):
         item_id = recorded.leased.get(run.row.id)
         if item_id is None:
             return
-        run.fresh = False
         run.item = ClaimedItem(
             item_id, run.tenant_id, "execution", None, {"execution_id": run.row.id}, 1, self._max_claims, False, 1,
             run.row.trace_id,

@@ -39,7 +39,6 @@ class Run:
         self.plan = plan
         self.row = row
         self.scope = scope
-        self.fresh = fresh
         self.tenant_id = UUID(row.tenant_id)
         self.execution_id = UUID(row.id)
         self.item: ClaimedItem | None = None

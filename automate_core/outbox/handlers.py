@@ -60,10 +60,6 @@ class OutboxHandler(ABC):
         """Move work in flight forward; return whether anything moved."""
         return False
 
-    def in_flight(self) -> Sequence[ClaimedItem]:
-        """Return the items held beyond `handle`, whose leases the loop keeps renewed."""
-        return ()
-
     def lost(self, item_ids: set[int]) -> None:
         """Drop items whose lease was lost: nothing about them may be written any more."""
 
