@@ -204,7 +204,7 @@ def _hold(directory: Path) -> None:
 
 
 def _release(directory: Path, pid: int) -> None:
-    if os.getpid() != pid or directory not in _held:
+    if os.getpid() != pid or directory not in _held or not directory.exists():
         return
     with _exclusive(directory), _held.pop(directory) as users:
         try:

@@ -21,6 +21,7 @@ from tests.chaos.stage import (
 )
 
 LONGEST_SECONDS = 300.0
+UNLUCKY_SHARE = 0.01
 
 
 def full(stage: Stage) -> list[Outcome]:
@@ -44,6 +45,8 @@ def _storm(
     crashes: int,
     outage: float,
 ) -> list[Outcome]:
+    from automate_core.outbox import deadletters
+
     outcome = Outcome(name, f"{events} events, {count} workers, kills: 0 lost, 0 stuck after 2 x lease")
     rng = stage.rng(name)
     workflow("storm", graphs.mixed(stage.ledger.url), "chaos.storm")
@@ -67,13 +70,17 @@ def _storm(
                 time.sleep(0.25)
         settled = stage.settle(2 * stage.lease + stage.pick(60, 30))
         took = time.monotonic() - began
+        given_up = _given_up()
+        if given_up:
+            patiently(lambda: deadletters.redrive([item for item, *_ in given_up], by="chaos"))
+            settled = stage.settle(2 * stage.lease + stage.pick(60, 30)) and settled
         stubborn = workers.stop()
         lost_leases = len(workers.log_lines("lease_lost"))
     found = patiently(statuses)
     stored = {row[0] for row in rows("SELECT id::text FROM automate_event")}
     outcome.figures = {
-        "executions": found, "dead letters": dead_letters(), "kills": len(victims), "seconds": round(took, 1),
-        "database crashes": crashes, "leases lost": lost_leases,
+        "executions": found, "kills": len(victims), "seconds": round(took, 1), "database crashes": crashes,
+        "leases lost": lost_leases, "given up and redriven": len(given_up),
     }  # fmt: skip
     missing = [one for one in ids if one not in stored]
     outcome.require(not missing, f"{len(missing)} committed events are gone")
@@ -81,12 +88,24 @@ def _storm(
     outcome.require(sum(found.values()) == events, f"{events} events made {sum(found.values())} executions")
     outcome.require(settled, f"{remaining()} items or executions are stuck")
     outcome.require(not stubborn, f"{len(stubborn)} workers did not stop when asked")
-    # Nothing here is poison, so nothing may end as if it were, nor for any reason but a call nobody can judge.
+    # Nobody can tell a poison item from one whose workers were killed by others on every claim it has. Such bad
+    # luck must be rare, must have used up every claim, and must be no loss: put back, it has to finish as well.
+    early = [item for item, claims, allowed in given_up if claims < allowed]
+    outcome.require(not early, f"items {early} were given up with claims left")
+    outcome.require(len(given_up) <= UNLUCKY_SHARE * events, f"{len(given_up)} items were given up")
+    outcome.require(not dead_letters(), f"{dead_letters()} dead letters are left after they were put back")
+    # Nothing may end as if it were poison, nor for any reason but a call nobody can judge.
     unfair = {status: n for status, n in found.items() if status not in ("SUCCESS", "FAILED OUTCOME_UNKNOWN")}
     outcome.require(not unfair, f"executions ended otherwise than SUCCESS or OUTCOME_UNKNOWN: {unfair}")
     outcome.require(took <= LONGEST_SECONDS, f"it took {took:.0f} s")
     outcome.violations += stage.violations()
     return [outcome, *_ledger(stage, name)]
+
+
+def _given_up() -> list[tuple[int, int, int]]:
+    """Return each dead letter's id, its claims and how many it was allowed."""
+    found = rows("SELECT id, attempts, max_attempts FROM automate_core_outboxitem WHERE status = 'FAILED'")
+    return [(row[0], row[1], row[2]) for row in found]
 
 
 def _crash(stage: Stage, seed: float, times: int, length: float) -> None:
