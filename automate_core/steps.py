@@ -62,12 +62,22 @@ class StepResult:
 class Wait:
     """Returned by a step that is not done: wake it after `seconds` or at `until`, holding no worker.
 
-    When the time has come the step succeeds with `output`.
+    When the time has come the step succeeds with `output`. When it `awaits` an answer, only the answer makes it
+    succeed, and the time, if one is given, is its deadline: the step then leaves by the route `timeout`, or fails
+    with TIMEOUT where no edge leaves by it.
+
+    `token_hash` (hex sha256) lets whoever presents the token answer; `event_type` (a glob) and `rule` (JSONLogic
+    over the event) let an event answer. Either implies `awaits`; without them the answer is addressed to the
+    execution and path.
     """
 
     seconds: float | None = None
     until: datetime | None = None
     output: Any = None
+    awaits: bool = False
+    token_hash: str | None = None
+    event_type: str | None = None
+    rule: Any = None
 
 
 class StepHandler(ABC):

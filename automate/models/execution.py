@@ -16,7 +16,9 @@ class Execution(TenantOwned):
     """One run of one workflow version.
 
     Status is written only by `automate.executions` and the statements beside it. `version` is pinned when the
-    execution starts. `seq` counts what happened to it, in order.
+    execution starts. `seq` counts what happened to it, in order; `pokes` counts what was said to it from outside,
+    so that its worker knows when to look. `held_at` is set while it waits for a place under a limit, `paused_at`
+    while a person holds it. `parent_execution_id` and `parent_path` name the step that waits for its end.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
@@ -83,6 +85,12 @@ class Execution(TenantOwned):
     started_at = models.DateTimeField(null=True, blank=True)
     finished_at = models.DateTimeField(null=True, blank=True)
     cancel_requested_at = models.DateTimeField(null=True, blank=True)
+    paused_at = models.DateTimeField(null=True, blank=True)
+    held_at = models.DateTimeField(null=True, blank=True)
+    output = models.JSONField(null=True, blank=True)
+    pokes = models.PositiveIntegerField(default=0, db_default=0)
+    parent_execution_id = models.UUIDField(null=True, blank=True)
+    parent_path = models.CharField(max_length=1000, default="", db_default="", blank=True)
 
     class Meta:
         base_manager_name = "all_tenants"
@@ -111,6 +119,21 @@ class Execution(TenantOwned):
                 condition=models.Q(replay_of__isnull=False),
                 name="automate_execution_replays",
             ),
+            models.Index(
+                fields=["parent_execution_id"],
+                condition=models.Q(parent_execution_id__isnull=False),
+                name="automate_execution_children",
+            ),
+            models.Index(
+                fields=["automation", "key", "-priority", "id"],
+                condition=models.Q(held_at__isnull=False),
+                name="automate_execution_held",
+            ),
+            models.Index(
+                fields=["automation", "key"],
+                condition=models.Q(key__isnull=False, finished_at__isnull=True),
+                name="automate_execution_open_key",
+            ),
         ]
 
     def __str__(self) -> str:
@@ -124,15 +147,16 @@ class Execution(TenantOwned):
 class StepRun(TenantOwned):
     """One attempt of one step, addressed by (execution, path, attempt).
 
-    `seq` is the execution's count when the step last changed. A WAITING step is woken at `wake_at` or by
-    whoever presents `wake_token`.
+    `seq` is the execution's count when the step last changed. A WAITING step is woken at `wake_at`, by whoever
+    presents the token whose hash is `wake_token`, or by an event of type `wake_event` that `wake_rule` accepts;
+    what it is told then is its `answer`.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     execution = models.ForeignKey(
         Execution, on_delete=models.CASCADE, related_name="steps", db_constraint=False, db_index=False
     )
-    path = models.CharField(max_length=500)
+    path = models.CharField(max_length=1000)
     node_key = models.CharField(max_length=200)
     node_type = models.CharField(max_length=128)
     attempt = models.PositiveSmallIntegerField(default=1)
@@ -147,6 +171,9 @@ class StepRun(TenantOwned):
     seq = models.PositiveIntegerField(default=0)
     wake_at = models.DateTimeField(null=True, blank=True)
     wake_token = models.CharField(max_length=64, null=True, blank=True)
+    wake_event = models.CharField(max_length=255, null=True, blank=True)
+    wake_rule = models.JSONField(null=True, blank=True)
+    answer = models.JSONField(null=True, blank=True)
     started_at = models.DateTimeField(null=True, blank=True)
     finished_at = models.DateTimeField(null=True, blank=True)
 
@@ -158,6 +185,13 @@ class StepRun(TenantOwned):
                 fields=["wake_token"],
                 condition=models.Q(wake_token__isnull=False),
                 name="automate_steprun_wake_token_once",
+            ),
+        ]
+        indexes = [
+            models.Index(
+                fields=["tenant", "wake_event"],
+                condition=models.Q(status="WAITING", wake_event__isnull=False),
+                name="automate_steprun_listening",
             ),
         ]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from django.db import models
+from django.db.models.fields.json import KeyTextTransform
 from django.db.models.functions import Now
 
 from automate_core.models.tenant import TenantOwned
@@ -79,6 +80,11 @@ class OutboxItem(TenantOwned):
                 fields=["tenant", "kind", "id"],
                 condition=models.Q(status="FAILED"),
                 name="automate_outbox_dead",
+            ),
+            models.Index(
+                KeyTextTransform("execution_id", "payload"),
+                condition=models.Q(kind="execution"),
+                name="automate_outbox_execution",
             ),
         ]
 
