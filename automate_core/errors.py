@@ -7,6 +7,7 @@ AutomateError
 ├── AccessDenied          the caller may not do this
 ├── TenantRequired        no tenant in context and no default tenant configured
 ├── TransientError        may succeed later; a retry is sensible
+│   └── NotYet            not begun, for it has to wait first; not counted as a try
 └── PermanentError        will never succeed; a retry is not
 """
 
@@ -128,6 +129,23 @@ class TransientError(AutomateError):
     def retry_after_seconds(self) -> float | None:
         """The wait the other side asked for, in seconds, when it asked."""
         return self.extra.get("retry_after_seconds")
+
+
+class NotYet(TransientError):
+    """Nothing was done, for the call has to wait its turn; it is begun again later, not counted as a try.
+
+    Args:
+        seconds: how long to wait before beginning again.
+        message: why, for whoever reads the record.
+    """
+
+    code = ErrorCodes.RATE_LIMITED
+
+    def __init__(self, seconds: float, message: str = "") -> None:
+        super().__init__(
+            message or f"Has to wait {seconds:g} s", performed=False, retry_after_seconds=seconds
+        )
+        self.seconds = seconds
 
 
 class PermanentError(AutomateError):
