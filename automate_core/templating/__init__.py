@@ -3,14 +3,17 @@
 from automate_core.templating.expressions import TemplateSyntaxError
 from automate_core.templating.filters import FilterError
 from automate_core.templating.lookups import UndefinedPath
+from automate_core.templating.reads import PathRead, path_reads
 from automate_core.templating.template import Template, compile_template
 from automate_core.templating.text import TemplateError
 
 __all__ = [
     "FilterError",
+    "PathRead",
     "Template",
     "TemplateError",
     "TemplateSyntaxError",
     "UndefinedPath",
     "compile_template",
+    "path_reads",
 ]

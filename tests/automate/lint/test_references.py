@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from automate.lint import Facts, KnownConnection
+from tests.automate.lint.graphs import GET, call, graph, log, message, places
+from tests.factories.engine import node
+
+STORED = Facts(
+    secrets=frozenset({"API_KEY"}),
+    connections={
+        "shop": KnownConnection("http"),
+        "off": KnownConnection("http", is_enabled=False),
+        "chat": KnownConnection("slack"),
+    },
+    bound=frozenset({"slack"}),
+)
+SAY = {"channel": "#orders", "message": "hi"}
+
+
+def test_secret_that_is_not_stored_is_noticed() -> None:
+    given = graph(call(config={**GET, "headers": {"X-Key": "$secret:API_KEI"}}))
+    assert places("unknown_secret", given, STORED) == [("call", "graph.nodes[0].config.headers.X-Key")]
+    assert message("unknown_secret", given, STORED).endswith("store it with automate_secret set API_KEI")
+
+
+@pytest.mark.parametrize("text", ["$secret:API_KEY", "costs $secret:nothing", "$env:HOME"])
+def test_secret_that_is_stored_or_none_is_fine(text: str) -> None:
+    assert places("unknown_secret", graph(log(message=text)), STORED) == []
+
+
+def test_what_is_not_known_is_not_judged() -> None:
+    given = graph(call(config={**GET, "connection": "x", "headers": {"X-Key": "$secret:X"}}))
+    assert (places("unknown_secret", given), places("unknown_connection", given)) == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("shp", "there is no connection 'shp'; create it or correct the name"),
+        ("chat", "the connection 'chat' is for slack, not for http; name another"),
+        ("off", "the connection 'off' is switched off; enable it"),
+    ],
+)
+def test_connection_that_cannot_be_used_is_noticed(name: str, says: str) -> None:
+    given = graph(call(config={**GET, "connection": name}))
+    assert places("unknown_connection", given, STORED) == [("call", "graph.nodes[0].config.connection")]
+    assert message("unknown_connection", given, STORED) == says
+
+
+@pytest.mark.parametrize("name", [None, "shop", "{{ input.shop }}"])
+def test_connection_that_may_be_used_is_fine(name: Any) -> None:
+    config = GET if name is None else {**GET, "connection": name}
+    assert places("unknown_connection", graph(call(config=config)), STORED) == []
+
+
+def test_step_that_needs_a_connection_and_names_none_wants_exactly_one() -> None:
+    given = graph(node("tell", "slack.send_message", SAY, timeout_seconds=5))
+    assert places("unknown_connection", given, STORED) == []
+    none = Facts(connections={}, bound=STORED.bound)
+    assert message("unknown_connection", given, none) == "there is no enabled slack connection; create one"
+    two = Facts(
+        connections={"a": KnownConnection("slack"), "b": KnownConnection("slack")}, bound=STORED.bound
+    )
+    assert message("unknown_connection", given, two) == (
+        "there are several slack connections; name one in connection"
+    )
