@@ -9,8 +9,8 @@ from django.core.serializers.json import DjangoJSONEncoder
 from django.db import ProgrammingError, models, transaction
 from django.db.models.signals import post_delete, post_save
 
+from automate.emission import emit
 from automate.enums import TriggerType
-from automate.events import emit
 from automate.models import Trigger
 from automate.triggers import UNWATCHED_APPS
 from automate_core.models import current_tenant_id

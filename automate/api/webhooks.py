@@ -19,7 +19,7 @@ from django.http import HttpRequest, HttpResponse
 from django.views.decorators.csrf import csrf_exempt
 from rest_framework.exceptions import MethodNotAllowed, Throttled
 
-from automate.events import new_event
+from automate.emission import new_event
 from automate.webhooks import ingest, presets, signatures, sources
 from automate.webhooks.signatures import SignatureRefused
 from automate_api import errors, throttling

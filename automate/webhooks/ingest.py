@@ -10,7 +10,7 @@ from weakref import WeakKeyDictionary
 
 import psycopg
 
-from automate.events import EMIT, FIND, Emitted, NewEvent, batch_params, params_to_find
+from automate.emission import EMIT, FIND, Emitted, NewEvent, batch_params, params_to_find
 from automate_core import conf, sql
 from automate_core.errors import ErrorCodes, TransientError
 from automate_core.outbox import doorbell

@@ -9,7 +9,8 @@ from uuid import UUID
 import pytest
 from asgiref.sync import async_to_sync
 
-from automate.events import aemit_event, arun_workflow, emit, emit_event, run_workflow
+from automate.emission import emit
+from automate.events import aemit_event, arun_workflow, emit_event, run_workflow
 from automate.models import Event, Execution
 from automate_core.context import tenant_scope, trace_scope
 from automate_core.errors import Conflict, NotFound, ValidationFailed

@@ -6,7 +6,7 @@ from uuid import UUID
 import pytest
 from django.utils import timezone
 
-from automate.events import emit
+from automate.emission import emit
 from automate.executions import verbs
 from automate.models import Automation, Event, Execution, StepRun
 from automate.pruning import Pruned, prunable, prune

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import pytest
 from django.db import DatabaseError, connection, transaction
 
-from automate import events
+from automate import emission
 from automate.executions import record
 from automate_core import sql
 from automate_core.models import OutboxItem
@@ -77,7 +77,7 @@ def renewals_on_a_fast_workers_clock(patch: pytest.MonkeyPatch) -> None:
 
 def without_on_conflict_of_events(patch: pytest.MonkeyPatch) -> None:
     conflict = "ON CONFLICT (tenant_id, source, dedupe_key) WHERE dedupe_key IS NOT NULL DO NOTHING"
-    replace(events, "EMIT", conflict, "", patch)
+    replace(emission, "EMIT", conflict, "", patch)
 
 
 def without_on_conflict_of_executions(patch: pytest.MonkeyPatch) -> None:

@@ -17,7 +17,7 @@ from automate.api.serializers import (
     EventListSerializer,
     EventSerializer,
 )
-from automate.events import OWN_SOURCES, emit
+from automate.emission import OWN_SOURCES, emit
 from automate.models import Event
 from automate_api.v1.base import BaseAPIView, BaseReadOnlyViewSet
 from automate_core.context import current_trace_id

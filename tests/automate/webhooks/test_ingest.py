@@ -12,7 +12,7 @@ import pytest
 from asgiref.sync import async_to_sync
 from django.test import AsyncClient
 
-from automate.events import NewEvent, new_event
+from automate.emission import NewEvent, new_event
 from automate.models import Event, Execution
 from automate.webhooks import ingest, sources
 from automate.webhooks.ingest import IngestUnavailable
