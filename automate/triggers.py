@@ -8,9 +8,10 @@ from typing import Any
 
 from django.apps import apps
 
-from automate.cron import InvalidSchedule, Schedule
+from automate.cron import InvalidSchedule
 from automate.enums import TriggerType
 from automate.rules import compile_rule
+from automate.timetable import Timetable
 from automate_core.errors import AutomateError, Problem
 
 UNWATCHED_APPS = ("automate", "automate_core", "automate_api", "sessions", "migrations")
@@ -72,7 +73,7 @@ def _event_problems(config: Mapping[str, Any]) -> list[Problem]:
 
 def _schedule_problems(config: Mapping[str, Any]) -> list[Problem]:
     try:
-        Schedule.parse(config)
+        Timetable.parse(config, seed="")
     except InvalidSchedule as error:
         return [Problem(f"trigger_config.{problem.field}", problem.message) for problem in error.details]
     return []

@@ -11,11 +11,11 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 from django.utils.text import slugify
 
-from automate.cron import Schedule
 from automate.enums import TriggerType
 from automate.graph import graph_problems
 from automate.models import Automation, Trigger, WorkflowVersion
 from automate.runtime.plans import find_handler
+from automate.timetable import Timetable
 from automate.triggers import trigger_problems, trigger_spec
 from automate_core import audit
 from automate_core.errors import NotFound, Problem, ValidationFailed
@@ -191,21 +191,17 @@ def _publish(
 
 def _replace_trigger(automation: Automation, kind: str, config: dict[str, Any]) -> None:
     """Change the automation's trigger in place, so that what it started keeps pointing at it."""
+    trigger = Trigger.all_tenants.filter(automation=automation).first()
+    if trigger is None:
+        trigger = Trigger(automation=automation, tenant_id=automation.tenant_id)
     spec = trigger_spec(kind, config)
-    next_fire_at = None
+    trigger.type, trigger.config, trigger.rule = spec.type, spec.config, spec.rule
+    trigger.event_type, trigger.source = spec.event_type, spec.source
+    trigger.next_fire_at = None
     if kind == TriggerType.SCHEDULE:
-        next_fire_at = Schedule.parse(config).next_after(timezone.now())
-    columns = {
-        "type": spec.type,
-        "config": spec.config,
-        "event_type": spec.event_type,
-        "source": spec.source,
-        "rule": spec.rule,
-        "next_fire_at": next_fire_at,
-    }
-    Trigger.all_tenants.update_or_create(
-        automation=automation, tenant_id=automation.tenant_id, defaults=columns
-    )
+        fire = Timetable.parse(config, seed=str(trigger.id)).next_after(timezone.now())
+        trigger.next_fire_at = fire.due if fire else None
+    trigger.save()
 
 
 def _name_problems(name: Any, slug: Any) -> list[Problem]:
