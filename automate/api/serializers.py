@@ -87,11 +87,22 @@ class ProblemSerializer(serializers.Serializer[Any]):
     message = serializers.CharField()
 
 
+class FindingSerializer(serializers.Serializer[Any]):
+    """One thing the linter found."""
+
+    code = serializers.CharField()
+    node = serializers.CharField()
+    field = serializers.CharField()
+    message = serializers.CharField()
+    severity = serializers.CharField()
+
+
 class WorkflowCheckedSerializer(serializers.Serializer[Any]):
-    """Whether a graph and a trigger could be saved, and what is wrong with them."""
+    """Whether a graph and a trigger could be saved, what is wrong with them, and what is doubtful."""
 
     valid = serializers.BooleanField()
     errors = ProblemSerializer(many=True)  # type: ignore[assignment]
+    warnings = FindingSerializer(many=True)
 
 
 class VersionSerializer(serializers.ModelSerializer[WorkflowVersion]):

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from automate import workflows
-from automate.executions import verbs
+from automate.executions.start import start_execution
+from automate.lint import Codes, Finding
+from automate.lint.gathering import lint_workflow
 from automate.models import Automation, Execution
 from automate_api.principal import Principal
 from automate_core.errors import AccessDenied, Problem
@@ -47,6 +49,13 @@ class WorkflowService:
     def problems(self, **fields: Any) -> list[Problem]:
         """Return what is wrong with a graph and a trigger."""
         return workflows.problems(**fields)
+
+    def warnings(self, automation: Automation, *, graph: Any = None, **trigger: Any) -> list[Finding]:
+        """Return what is doubtful about a graph and a trigger that could be saved."""
+        if graph is None:
+            return []
+        found = lint_workflow(automation, graph=graph, **{"trigger_config": {}, **trigger})
+        return [finding for finding in found if finding.code != Codes.INVALID]
 
     def _check_switch(self, switches_on: bool) -> None:
         if switches_on and not self.principal.may(Role.PUBLISHER):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import suppress
+from typing import Any
 
 from automate.graph import Edge
 from automate.lint.drawing import Drawing, Spot
@@ -13,7 +14,6 @@ from automate.lint.reads import RESULT, is_constant, read_steps
 from automate.rules import RuleError, compile_rule
 
 _DECISIONS = frozenset({"condition", "switch"})
-_ENDS = {"break": "ends the loop", "continue": "goes on with the next item", "return": "ends the execution"}
 
 
 def unreachable(drawing: Drawing, facts: Facts) -> Iterator[Finding]:
@@ -76,28 +76,43 @@ def _barrier(drawing: Drawing, spot: Spot, reached: set[str]) -> str | None:
 
 def _closed(source: Spot, edge: Edge) -> str | None:
     """Return why an edge is never taken though its source is reached, or None."""
-    if source.node.type in _ENDS:
-        return f"{source.key!r} before it {_ENDS[source.node.type]}"
-    if edge.handle is not None and source.node.type == "condition":
-        taken = _constant_route(source)
-        if taken is not None and taken != edge.handle:
-            return f"the rule of {source.key!r} reads nothing and is always {taken}"
+    if source.node.handler.ends_iteration:
+        return f"{source.key!r} before it ends the iteration"
+    if edge.handle is not None and edge.handle in _dead_routes(source):
+        return (
+            f"the rules of {source.key!r} that decide it read nothing, so it never leaves by {edge.handle!r}"
+        )
     return None
 
 
 def _closed_loop(loop: Spot) -> str | None:
-    if loop.node.type == "while" and _constant_route(loop) == "false":
+    if loop.node.type == "while" and _answer(loop.config.get("rule")) is False:
         return f"the rule of {loop.key!r} reads nothing and is always false"
     return None
 
 
-def _constant_route(spot: Spot) -> str | None:
-    """Return the route a node with a constant rule always leaves by; None when it depends on data."""
-    rule = spot.config.get("rule")
-    if not is_constant(rule):
-        return None
-    with suppress(RuleError):
-        return "true" if compile_rule(rule).evaluate({}) else "false"
+def _dead_routes(spot: Spot) -> set[str]:
+    """Return the routes a decision never leaves by, because of rules whose answer is always the same."""
+    if spot.node.type == "condition":
+        answer = _answer(spot.config["rule"])
+        return set() if answer is None else {"false" if answer else "true"}
+    dead: set[str] = set()
+    if spot.node.type == "switch":
+        routes = list(spot.node.handler.routes_of(spot.config))
+        for place, case in enumerate(spot.config["cases"]):
+            answer = _answer(case["rule"])
+            if answer is False:
+                dead.add(case["route"])
+            elif answer is True:
+                return dead | set(routes[place + 1 :])
+    return dead
+
+
+def _answer(rule: Any) -> bool | None:
+    """Return what a rule that reads nothing always says; None when it depends on data or fails."""
+    if is_constant(rule):
+        with suppress(RuleError):
+            return compile_rule(rule).evaluate({})
     return None
 
 
@@ -107,4 +122,4 @@ def _is_result(drawing: Drawing, spot: Spot) -> bool:
         return False
     if spot.loops:
         return RESULT not in spot.loops[-1].config
-    return not any(other.node.type == "return" for other in drawing)
+    return not any(other.node.handler.gives_output for other in drawing)

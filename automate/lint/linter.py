@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from itertools import islice
 from typing import Any
 
 from automate.graph import FindHandler, InvalidGraph, compile_graph
@@ -10,6 +11,9 @@ from automate.lint import care, flow, paths, references
 from automate.lint.drawing import Drawing
 from automate.lint.facts import NOTHING, Facts
 from automate.lint.findings import Codes, Finding, Severity
+
+MAX_FINDINGS = 200
+"""Most findings one check gives; a graph may be made to have any number of them."""
 
 Check = Callable[[Drawing, Facts], Iterator[Finding]]
 
@@ -45,7 +49,7 @@ def lint_graph(graph: Any, find_handler: FindHandler, facts: Facts = NOTHING) ->
             for problem in error.details
         ]  # fmt: skip
     drawing = Drawing(graph, plan)
-    found = [finding for check in CHECKS for finding in check(drawing, facts)]
+    found = [finding for check in CHECKS for finding in islice(check(drawing, facts), MAX_FINDINGS)]
     order = {key: place for place, key in enumerate(drawing.spots)}
     return sorted(found, key=lambda finding: order.get(finding.node, -1))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
 from typing import Any
 
 from automate.lint.drawing import Drawing, Spot
@@ -23,6 +24,9 @@ LOOP_ROOTS = ("index", "loop")
 ITEM_ROOTS = ("item",)
 
 _UNKNOWN = object()
+_LONGEST_NAME = 60
+_MOST_NAMES = 100
+_SHOWN_NAMES = 8
 
 
 def unknown_paths(drawing: Drawing, facts: Facts) -> Iterator[Finding]:
@@ -142,9 +146,10 @@ def _step_problem(read: Reading, spot: Spot, drawing: Drawing) -> str:
 
 
 def _nearest(given: str, known: Iterable[str], words: str) -> str:
-    names = [str(name) for name in known]
-    near = difflib.get_close_matches(given, names, n=2)
+    # Bounded, for comparing is slow and graphs and payloads may be large.
+    names = [str(name)[:_LONGEST_NAME] for name in islice(known, _MOST_NAMES)]
+    near = difflib.get_close_matches(given[:_LONGEST_NAME], names, n=2)
     if near:
         return f"did you mean {' or '.join(map(repr, near))}?"
-    shown = ", ".join(names[:8]) + (", ..." if len(names) > 8 else "")
-    return f"{words} {shown}" if shown else "there is nothing before it"
+    shown = ", ".join(names[:_SHOWN_NAMES]) + (", ..." if len(names) > _SHOWN_NAMES else "")
+    return f"{words} {shown}" if shown else "there is nothing to read there"

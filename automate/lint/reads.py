@@ -16,6 +16,7 @@ RULES_OVER_THE_SCOPE = {"condition": ("rule",), "switch": ("cases",), "while": (
 RESULT = "result"
 """The raw field of a loop that is a template over what the end of an iteration sees."""
 
+_LONGEST_QUOTE = 200
 _PER_ITEM = frozenset({"map", "filter", "reduce", "all", "some", "none"})
 _READS = frozenset({"var", "val"})
 _LOOKUPS = _READS | {"missing", "missing_some"}
@@ -34,7 +35,7 @@ class Reading:
     @property
     def written(self) -> str:
         """The path as messages quote it."""
-        return repr(".".join(self.path))
+        return repr(".".join(self.path)[:_LONGEST_QUOTE])
 
 
 def node_reads(spot: Spot, drawing: Drawing) -> Iterator[Reading]:
@@ -83,9 +84,10 @@ def read_steps(drawing: Drawing) -> set[str]:
     """Return the ids of the nodes whose output somebody may read."""
     read: set[str] = set()
     for spot in drawing:
-        # A handler of another app may read any step named in its raw fields.
-        raw = json.dumps(dict(spot.node.raw), default=str)
-        read |= {key for key in drawing.spots if f"steps.{key}" in raw}
+        if spot.node.raw:
+            # A handler of another app may read any step named in its raw fields.
+            raw = json.dumps(dict(spot.node.raw), default=str)
+            read |= {key for key in drawing.spots if f"steps.{key}" in raw}
         for one in node_reads(spot, drawing):
             if one.path[0] == "steps":
                 read |= {one.path[1]} if len(one.path) > 1 else set(drawing.spots)

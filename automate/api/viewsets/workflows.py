@@ -126,14 +126,22 @@ class WorkflowViewSet(BaseReadOnlyViewSet):
     @extend_schema(request=WorkflowCheckSerializer, responses=WorkflowCheckedSerializer)
     @action(detail=True, methods=["post"], url_path="validate")
     def check(self, request: Request, pk: str | None = None) -> Response:
-        """Say what is wrong with a graph and a trigger without saving them."""
-        live = self.get_object().live_version
+        """Say what is wrong or doubtful about a graph and a trigger without saving them."""
+        automation = self.get_object()
+        live = automation.live_version
         given = _valid(WorkflowCheckSerializer, request)
         if live is not None:
             saved = {"graph": live.graph, "trigger_type": live.trigger_type}
             given = {**saved, "trigger_config": live.trigger_config, **given}
-        found = self.get_service().problems(**{"trigger_type": TriggerType.MANUAL, **given})
-        return Response({"valid": not found, "errors": [problem.as_dict() for problem in found]})
+        given = {"trigger_type": TriggerType.MANUAL, **given}
+        found = self.get_service().problems(**given)
+        warnings = self.get_service().warnings(automation, **given)
+        body = {
+            "valid": not found,
+            "errors": [problem.as_dict() for problem in found],
+            "warnings": [finding.as_dict() for finding in warnings],
+        }
+        return Response(body)
 
 
 def _valid(kind: type[Any], request: Request, *, partial: bool = False) -> dict[str, Any]:

@@ -326,10 +326,41 @@ def test_validate_says_what_is_wrong_and_saves_nothing(
 ) -> None:
     client, made = key_client(), make_workflow()
     url = f"{URL}{made.pk}/validate/"
-    assert send(client, "post", url, {}).json() == {"valid": True, "errors": []}
+    assert send(client, "post", url, {}).json() == {"valid": True, "errors": [], "warnings": []}
     wrong = send(client, "post", url, {"graph": {"nodes": [{"id": "n", "type": "absent"}]}}).json()
     assert (wrong["valid"], [error["field"] for error in wrong["errors"]]) == (False, ["graph.nodes[0].type"])
     assert client.get(f"{URL}{made.pk}/").json()["graph"] == GRAPH
+
+
+def test_validate_warns_of_what_is_doubtful_and_stays_valid(
+    key_client: MakeClient, make_workflow: MakeWorkflow
+) -> None:
+    url = f"{URL}{make_workflow().pk}/validate/"
+    node = {"id": "say", "type": "logging", "config": {"message": "{{ evnt.id }}"}}
+    assert send(key_client(), "post", url, {"graph": {"nodes": [node]}}).json() == {
+        "valid": True,
+        "errors": [],
+        "warnings": [
+            {
+                "code": "unknown_path",
+                "node": "say",
+                "field": "graph.nodes[0].config.message",
+                "message": "'evnt.id' begins with 'evnt', which is nothing; did you mean 'event'?",
+                "severity": "warning",
+            }
+        ],
+    }
+
+
+def test_validate_of_a_broken_trigger_still_warns_of_the_graph(
+    key_client: MakeClient, make_workflow: MakeWorkflow
+) -> None:
+    url = f"{URL}{make_workflow().pk}/validate/"
+    node = {"id": "say", "type": "logging", "config": {"message": "{{ evnt.id }}"}}
+    body = {"graph": {"nodes": [node]}, "trigger_type": "psychic"}
+    answer = send(key_client(), "post", url, body).json()
+    assert [error["field"] for error in answer["errors"]] == ["trigger_type"]
+    assert [warning["code"] for warning in answer["warnings"]] == ["unknown_path"]
 
 
 def test_create_with_an_idempotency_key_makes_one(key_client: MakeClient, tenant: Tenant) -> None:

@@ -35,8 +35,8 @@ def test_branch_against_a_constant_rule_is_unreachable() -> None:
     given = graph(CHECK, log("yes"), log("no"), edges=edges)
     assert places("unreachable", given) == [("no", "graph.nodes[2]")]
     assert message("unreachable", given) == (
-        "node 'no' is never reached: the rule of 'check' reads nothing and is always true;"
-        " draw another edge to it or remove it"
+        "node 'no' is never reached: the rules of 'check' that decide it read nothing, so it never leaves by"
+        " 'false'; draw another edge to it or remove it"
     )
 
 
@@ -45,6 +45,19 @@ def test_branches_of_a_rule_that_reads_data_are_reachable(rule: Any) -> None:
     edges = [edge("check", "yes", "true"), edge("check", "no", "false")]
     check = node("check", "condition", {"rule": rule})
     assert places("unreachable", graph(check, log("yes"), log("no"), edges=edges)) == []
+
+
+def test_routes_a_switch_never_leaves_by_are_unreachable() -> None:
+    cases = [
+        {"route": "never", "rule": {"==": [1, 2]}},
+        {"route": "big", "rule": READS_INPUT},
+        {"route": "always", "rule": True},
+        {"route": "late", "rule": READS_INPUT},
+    ]
+    routes = ["never", "big", "always", "late", "default"]
+    edges = [edge("pick", route, route) for route in routes]
+    given = graph(node("pick", "switch", {"cases": cases}), *map(log, routes), edges=edges)
+    assert [one for one, _ in places("unreachable", given)] == ["never", "late", "default"]
 
 
 def test_node_with_another_way_to_it_is_reachable() -> None:
@@ -107,6 +120,11 @@ def test_output_of_the_last_step_is_the_result() -> None:
     shape = node("shape", "transform", {"output": 1})
     assert places("unused_output", graph(log(), shape)) == []
     assert places("unused_output", looped(log(), shape)) == []
+
+
+def test_output_beside_a_return_is_unused() -> None:
+    shape, result = node("shape", "transform", {"output": 1}), node("result", "return", {"output": 2})
+    assert places("unused_output", graph(log(), result, shape)) == [("shape", "graph.nodes[2]")]
 
 
 def test_output_of_a_body_that_keeps_another_result_is_unused() -> None:

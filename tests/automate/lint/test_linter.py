@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from automate.lint import Codes, Finding, Severity
+from automate.lint.linter import MAX_FINDINGS
 from tests.automate.lint.graphs import call, found, graph, log
 
 
@@ -32,6 +33,11 @@ def test_what_does_not_compile_is_an_error(given: Any, node: str, field: str) ->
 def test_findings_come_in_the_order_of_the_nodes() -> None:
     given = graph(log("a", "{{ x }}"), call("b", timeout_seconds=None), log("c", "{{ y }}"))
     assert [one.node for one in found(given)] == ["a", "b", "c"]
+
+
+def test_findings_of_one_kind_are_bounded() -> None:
+    given = graph(log("a", ["{{ x }}"] * (MAX_FINDINGS + 1)))
+    assert len(found(given)) == MAX_FINDINGS
 
 
 def test_finding_is_written_with_all_its_parts() -> None:
