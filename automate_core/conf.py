@@ -32,6 +32,8 @@ class AutomateSettings:
     """Outside calls one worker process makes at the same time."""
     MAX_CLAIMS: int = 3
     """Claims after which an item that never came back becomes a dead letter."""
+    CANCEL_GRACE_SECONDS: float = 30.0
+    """How long the calls of a cancelled execution may take to return before they are given up."""
     MAX_CAUSATION_DEPTH: int = 20
     """Longest chain of events caused by executions caused by events."""
     MAX_QUEUE: int = 1_000_000
@@ -58,6 +60,8 @@ class AutomateSettings:
     """Environment variables `$env:` may read."""
     VAULT: tuple[str, str] | None = None
     """(address, token) of the HashiCorp Vault `$vault:` reads; needs the extra `vault`."""
+    PUBLIC_URL: str = ""
+    """Where people and other systems reach this site, as in "https://shop.example"; links in messages begin with it."""
     RETENTION_DAYS: int = 30
     """Age in days after which `automate_prune` removes finished executions and their events."""
 

@@ -35,7 +35,8 @@ class StepContext:
 
     `scope` is the plain data templates see (event, input, variables, steps, execution, workflow).
     `idempotency_key` is sha256(execution id, step path) in hex: the same for every attempt.
-    `prepared` is whatever the handler's `prepare` returned for this node.
+    `prepared` is whatever the handler's `prepare` returned for this node. Where branches join, `arrived` and
+    `missing` name the nodes whose edges were taken and those that did not, or not yet, arrive.
     """
 
     tenant_id: UUID
@@ -47,6 +48,8 @@ class StepContext:
     scope: Mapping[str, Any]
     prepared: Any = None
     timeout_seconds: float = 30.0
+    arrived: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,12 +82,18 @@ class Wait:
     event_type: str | None = None
     rule: Any = None
 
+    @property
+    def awaits_answer(self) -> bool:
+        """Whether only an answer makes the step succeed."""
+        return self.awaits or self.token_hash is not None or self.event_type is not None
+
 
 class StepHandler(ABC):
     """One kind of node. Subclass it and register the class's instance in `AppConfig.ready`.
 
     `raw_fields` names config fields that are not templates (a rule, say); everything else in the
-    config is rendered before `run` sees it.
+    config is rendered before `run` sees it. `routes` are the handles its edges may leave by; an edge without a
+    handle is taken whatever the route, except for `side_routes` (and for `error` and `timeout`).
     """
 
     type: ClassVar[str]
@@ -93,6 +102,11 @@ class StepHandler(ABC):
     config_schema: ClassVar[Mapping[str, Any]] = {"type": "object"}
     raw_fields: ClassVar[frozenset[str]] = frozenset()
     routes: ClassVar[Sequence[str]] = ()
+    side_routes: ClassVar[frozenset[str]] = frozenset()
+    route_aliases: ClassVar[Mapping[str, str]] = {}
+    is_loop: ClassVar[bool] = False
+    ends_iteration: ClassVar[bool] = False
+    gives_output: ClassVar[bool] = False
     timeout_seconds: ClassVar[float] = 30.0
 
     def problems(self, config: Mapping[str, Any]) -> list[Problem]:
@@ -102,6 +116,14 @@ class StepHandler(ABC):
     def effect_of(self, config: Mapping[str, Any]) -> Effect:
         """Return the effect class of a node with this config (a GET is not a POST)."""
         return self.effect
+
+    def routes_of(self, config: Mapping[str, Any]) -> Sequence[str]:
+        """Return the handles the edges of a node with this config may leave by."""
+        return self.routes
+
+    def arrivals(self, config: Mapping[str, Any]) -> int | None:
+        """Return how many arriving edges make a node with this config ready; None waits for all that can come."""
+        return None
 
     def prepare(self, config: Mapping[str, Any]) -> Any:
         """Compile the raw fields once per workflow version; the value reaches `run` as `context.prepared`."""

@@ -28,17 +28,18 @@ held AS MATERIALIZED (SELECT id FROM gone UNION ALL SELECT id FROM kept)"""
 _MADE = """,
 made AS (
   INSERT INTO automate_execution (id, tenant_id, automation_id, version_id, event_id, trigger_id, status, context,
-    trace_id, cause_execution_id, depth, priority, seq, error_code, error_summary, created_at, started_at,
+    trace_id, cause_execution_id, depth, priority, seq, error_code, error_summary, output, created_at, started_at,
     finished_at)
   SELECT e.id, e.tenant, e.automation, e.version, e.event, e.trigger, e.status, e.context, e.trace, e.cause, e.depth,
-    e.priority, e.seq, e.error_code, e.error_summary, to_timestamp(e.started), to_timestamp(e.started),
+    e.priority, e.seq, e.error_code, e.error_summary, e.output, to_timestamp(e.started), to_timestamp(e.started),
     to_timestamp(e.finished)
   FROM unnest(%(m_item)s::bigint[], %(m_id)s::uuid[], %(m_tenant)s::uuid[], %(m_automation)s::uuid[],
     %(m_version)s::uuid[], %(m_event)s::uuid[], %(m_trigger)s::uuid[], %(m_status)s::text[], %(m_context)s::jsonb[],
     %(m_trace)s::text[], %(m_cause)s::uuid[], %(m_depth)s::int2[], %(m_priority)s::int2[], %(m_seq)s::int4[],
-    %(m_error_code)s::text[], %(m_error_summary)s::text[], %(m_started)s::float8[], %(m_finished)s::float8[])
+    %(m_error_code)s::text[], %(m_error_summary)s::text[], %(m_output)s::jsonb[], %(m_started)s::float8[],
+    %(m_finished)s::float8[])
     AS e(item, id, tenant, automation, version, event, trigger, status, context, trace, cause, depth, priority, seq,
-      error_code, error_summary, started, finished)
+      error_code, error_summary, output, started, finished)
   JOIN held ON held.id = e.item
   ON CONFLICT (event_id, trigger_id)
     WHERE replay_of_id IS NULL AND event_id IS NOT NULL AND trigger_id IS NOT NULL DO NOTHING
@@ -47,59 +48,71 @@ made AS (
 _CHANGED = """,
 changed AS (
   UPDATE automate_execution x SET status = e.status, version_id = e.version, seq = e.seq, error_code = e.error_code,
-    error_summary = e.error_summary, started_at = coalesce(x.started_at, to_timestamp(e.started)),
-    finished_at = to_timestamp(e.finished)
+    error_summary = e.error_summary, output = e.output,
+    started_at = coalesce(x.started_at, to_timestamp(e.started)), finished_at = to_timestamp(e.finished)
   FROM unnest(%(c_item)s::bigint[], %(c_id)s::uuid[], %(c_status)s::text[], %(c_version)s::uuid[], %(c_seq)s::int4[],
-    %(c_error_code)s::text[], %(c_error_summary)s::text[], %(c_started)s::float8[], %(c_finished)s::float8[])
-    AS e(item, id, status, version, seq, error_code, error_summary, started, finished)
+    %(c_error_code)s::text[], %(c_error_summary)s::text[], %(c_output)s::jsonb[], %(c_pokes)s::int4[],
+    %(c_started)s::float8[], %(c_finished)s::float8[])
+    AS e(item, id, status, version, seq, error_code, error_summary, output, pokes, started, finished)
   JOIN held ON held.id = e.item
   WHERE x.id = e.id AND x.finished_at IS NULL
-  RETURNING x.id)"""
+  RETURNING x.id, x.pokes <> e.pokes AS poked)"""
 
 _STEPS = """,
 stepped AS (
   INSERT INTO automate_steprun (id, tenant_id, execution_id, path, node_key, node_type, attempt, status, effect, route,
-    input_data, output_data, variables, error_code, error_message, seq, wake_at, started_at, finished_at)
+    input_data, output_data, variables, error_code, error_message, seq, wake_at, started_at, finished_at{waits})
   SELECT s.id, s.tenant, s.execution, s.path, s.node_key, s.node_type, s.attempt, s.status, s.effect, s.route,
     s.input, s.output, s.variables, s.error_code, s.error_message, s.seq, to_timestamp(s.wake),
-    to_timestamp(s.started), to_timestamp(s.finished)
+    to_timestamp(s.started), to_timestamp(s.finished){waits_of_s}
   FROM unnest(%(s_item)s::bigint[], %(s_id)s::uuid[], %(s_tenant)s::uuid[], %(s_execution)s::uuid[],
     %(s_path)s::text[], %(s_node_key)s::text[], %(s_node_type)s::text[], %(s_attempt)s::int2[], %(s_status)s::text[],
     %(s_effect)s::text[], %(s_route)s::text[], %(s_input)s::jsonb[], %(s_output)s::jsonb[], %(s_variables)s::jsonb[],
     %(s_error_code)s::text[], %(s_error_message)s::text[], %(s_seq)s::int4[], %(s_wake)s::float8[],
-    %(s_started)s::float8[], %(s_finished)s::float8[], %(s_new)s::bool[])
+    %(s_started)s::float8[], %(s_finished)s::float8[], %(s_new)s::bool[]{waits_given})
     AS s(item, id, tenant, execution, path, node_key, node_type, attempt, status, effect, route, input, output,
-      variables, error_code, error_message, seq, wake, started, finished, is_new)
+      variables, error_code, error_message, seq, wake, started, finished, is_new{waits})
   JOIN held ON held.id = s.item
   WHERE {allowed}
   ON CONFLICT (execution_id, path, attempt) DO UPDATE SET status = excluded.status, route = excluded.route,
     output_data = excluded.output_data, variables = excluded.variables, error_code = excluded.error_code,
     error_message = excluded.error_message, seq = excluded.seq, wake_at = excluded.wake_at,
-    finished_at = excluded.finished_at
+    finished_at = excluded.finished_at{waits_set}
   RETURNING id)"""
+
+# What a step that begins to wait for an answer says besides; left out of the statement when there is none.
+_WAITS = {
+    "waits": ", wake_token, wake_event, wake_rule",
+    "waits_of_s": ", s.wake_token, s.wake_event, s.wake_rule",
+    "waits_given": ", %(s_wake_token)s::text[], %(s_wake_event)s::text[], %(s_wake_rule)s::jsonb[]",
+    "waits_set": ", wake_token = coalesce(excluded.wake_token, automate_steprun.wake_token),"
+    " wake_event = coalesce(excluded.wake_event, automate_steprun.wake_event),"
+    " wake_rule = coalesce(excluded.wake_rule, automate_steprun.wake_rule)",
+}
 
 _QUEUED = f""",
 queued AS (
   INSERT INTO {OUTBOX} (tenant_id, kind, priority, payload, trace_id, max_attempts, available_at, status, attempts,
     lease_owner, lease_epoch, lease_renewed_at, lease_expires_at)
-  SELECT q.tenant, 'execution', q.priority, jsonb_build_object('execution_id', q.execution), q.trace, q.max_attempts,
-    coalesce(to_timestamp(q.at), clock_timestamp()),
-    CASE WHEN q.at IS NULL THEN 'CLAIMED' ELSE 'PENDING' END, CASE WHEN q.at IS NULL THEN 1 ELSE 0 END,
-    CASE WHEN q.at IS NULL THEN %(worker)s ELSE '' END, CASE WHEN q.at IS NULL THEN 1 ELSE 0 END,
-    CASE WHEN q.at IS NULL THEN clock_timestamp() END,
-    CASE WHEN q.at IS NULL THEN clock_timestamp() + make_interval(secs => %(lease)s) END
+  SELECT q.tenant, q.kind, q.priority, jsonb_build_object('execution_id', q.execution), q.trace, q.max_attempts,
+    CASE WHEN q.at IS NULL OR {{poked}} THEN clock_timestamp() ELSE to_timestamp(q.at) END,
+    CASE WHEN q.mine THEN 'CLAIMED' ELSE 'PENDING' END, CASE WHEN q.mine THEN 1 ELSE 0 END,
+    CASE WHEN q.mine THEN %(worker)s ELSE '' END, CASE WHEN q.mine THEN 1 ELSE 0 END,
+    CASE WHEN q.mine THEN clock_timestamp() END,
+    CASE WHEN q.mine THEN clock_timestamp() + make_interval(secs => %(lease)s) END
   FROM unnest(%(q_item)s::bigint[], %(q_execution)s::uuid[], %(q_tenant)s::uuid[], %(q_priority)s::int2[],
-    %(q_trace)s::text[], %(q_at)s::float8[], %(q_max_attempts)s::int2[], %(q_new)s::bool[])
-    AS q(item, execution, tenant, priority, trace, at, max_attempts, is_new)
+    %(q_trace)s::text[], %(q_at)s::float8[], %(q_max_attempts)s::int2[], %(q_new)s::bool[], %(q_kind)s::text[],
+    %(q_on_poke)s::bool[], %(q_mine)s::bool[])
+    AS q(item, execution, tenant, priority, trace, at, max_attempts, is_new, kind, on_poke, mine)
   JOIN held ON held.id = q.item
-  WHERE {{allowed}}
+  WHERE {{allowed}} AND (NOT q.on_poke OR {{poked}})
   RETURNING id, payload ->> 'execution_id' AS execution, status)"""
 
 # Columns that may hold any text; all others are numbers, ids, or words of ours.
 _TEXTS = frozenset(
     {
-        "context", "trace", "path", "node_key", "node_type", "route", "input", "output", "variables",
-        "error_code", "error_message", "error_summary",
+        "context",  "trace", "path", "node_key", "node_type", "route", "input", "output", "variables",
+        "error_code", "error_message", "error_summary", "wake_token", "wake_event", "wake_rule", "kind",
     }
 )  # fmt: skip
 
@@ -136,11 +149,15 @@ def record(changes: Sequence[Change], *, worker: str, lease_seconds: float) -> R
         _changed_params(params, changed)
     if steps:
         allowed = "NOT s.is_new OR s.execution IN (SELECT id FROM made)" if made else "NOT s.is_new"
-        statement += _STEPS.format(allowed=allowed)
+        waits = any(row.awaits for _, row in steps)
+        statement += _STEPS.format(allowed=allowed, **(_WAITS if waits else dict.fromkeys(_WAITS, "")))
         _step_params(params, steps, new)
+        if waits:
+            _wait_params(params, steps)
     if queued:
         statement += _QUEUED.format(
-            allowed="NOT q.is_new OR q.execution IN (SELECT id FROM made)" if made else "NOT q.is_new"
+            allowed="(NOT q.is_new OR q.execution IN (SELECT id FROM made))" if made else "NOT q.is_new",
+            poked="EXISTS (SELECT FROM changed c WHERE c.id = q.execution AND c.poked)" if changed else "false",
         )
         _queued_params(params, queued, new)
     statement += "\nSELECT id, NULL::text AS execution FROM held"
@@ -163,7 +180,7 @@ def _columns(
 def _made_params(params: dict[str, Any], rows: list[tuple[int, ExecutionRow]]) -> None:
     names = (
         "item id tenant automation version event trigger status context trace cause depth priority seq"
-        " error_code error_summary started finished"
+        " error_code error_summary output started finished"
     )
     _columns(
         params,
@@ -173,7 +190,7 @@ def _made_params(params: dict[str, Any], rows: list[tuple[int, ExecutionRow]]) -
             (
                 item, row.id, row.tenant_id, row.automation_id, row.version_id, row.event_id, row.trigger_id,
                 row.status, row.context, row.trace_id, row.cause_execution_id, row.depth, row.priority, row.seq,
-                row.error_code, row.error_summary, row.started_at, row.finished_at,
+                row.error_code, row.error_summary, row.output, row.started_at, row.finished_at,
             )
             for item, row in rows
         ],
@@ -181,15 +198,15 @@ def _made_params(params: dict[str, Any], rows: list[tuple[int, ExecutionRow]]) -
 
 
 def _changed_params(params: dict[str, Any], rows: list[tuple[int, ExecutionRow]]) -> None:
-    names = "item id status version seq error_code error_summary started finished"
+    names = "item id status version seq error_code error_summary output pokes started finished"
     _columns(
         params,
         "c_",
         names.split(),
         [
             (
-                item, row.id, row.status, row.version_id, row.seq, row.error_code, row.error_summary,
-                row.started_at, row.finished_at,
+                item, row.id, row.status, row.version_id, row.seq, row.error_code, row.error_summary, row.output,
+                row.pokes, row.started_at, row.finished_at,
             )
             for item, row in rows
         ],
@@ -216,15 +233,20 @@ def _step_params(params: dict[str, Any], rows: list[tuple[int, StepRow]], new: s
     )  # fmt: skip
 
 
+def _wait_params(params: dict[str, Any], rows: list[tuple[int, StepRow]]) -> None:
+    names = ["wake_token", "wake_event", "wake_rule"]
+    _columns(params, "s_", names, [(row.wake_token, row.wake_event, row.wake_rule) for _, row in rows])
+
+
 def _queued_params(params: dict[str, Any], rows: list[tuple[int, FollowUp]], new: set[str]) -> None:
     _columns(
         params,
         "q_",
-        ["item", "execution", "tenant", "priority", "trace", "at", "max_attempts", "new"],
+        "item execution tenant priority trace at max_attempts new kind on_poke mine".split(),
         [
             (
                 item, row.execution_id, row.tenant_id, row.priority, row.trace_id, row.available_at,
-                row.max_attempts, row.execution_id in new,
+                row.max_attempts, row.execution_id in new, row.kind, row.on_poke, row.is_kept,
             )
             for item, row in rows
         ],

@@ -28,6 +28,10 @@ class ExecutionRow:
     error_summary: str = ""
     started_at: float | None = None
     finished_at: float | None = None
+    output: str | None = None
+    pokes: int = 0
+    parent_execution_id: str | None = None
+    key: str | None = None
 
 
 @dataclass(slots=True)
@@ -53,11 +57,24 @@ class StepRow:
     wake_at: float | None
     started_at: float | None
     finished_at: float | None
+    wake_token: str | None = None
+    wake_event: str | None = None
+    wake_rule: str | None = None
+
+    @property
+    def awaits(self) -> bool:
+        """Whether only an answer makes the step succeed; an empty `wake_event` is one addressed by path."""
+        return self.wake_event is not None
 
 
 @dataclass(slots=True)
 class FollowUp:
-    """An outbox item that carries an execution on: leased to the writer at once, or available at a time."""
+    """An outbox item that follows from a change.
+
+    Of kind `execution` it carries the execution on: leased to the writer at once, or available at a time. One that
+    waits for an answer alone is `on_poke`: made only if somebody spoke to the execution meanwhile. Of kind
+    `finished` it tells those who care about the end.
+    """
 
     execution_id: str
     tenant_id: str
@@ -65,6 +82,13 @@ class FollowUp:
     trace_id: str
     available_at: float | None
     max_attempts: int
+    on_poke: bool = False
+    kind: str = "execution"
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether the writer goes on with it at once, under a lease."""
+        return self.kind == "execution" and self.available_at is None and not self.on_poke
 
 
 @dataclass(slots=True)

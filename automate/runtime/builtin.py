@@ -1,18 +1,21 @@
-"""The steps that come with the engine: logging, transform, set, condition, merge, delay."""
+"""The steps that come with the engine: logging, transform, set, condition, switch, merge, return, delay."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from automate.rules import CompiledRule, compile_rule
+from automate.runtime.loop_steps import BreakStep, ContinueStep, ForEachStep, WhileStep
 from automate_core.errors import PermanentError, Problem
 from automate_core.steps import Effect, StepContext, StepHandler, StepResult, Wait, step_registry
 
 logger = logging.getLogger("automate.workflow")
 
+MAX_CASES = 50
+RESERVED_ROUTES = frozenset({"default", "error", "timeout"})
 MAX_DELAY_SECONDS = 366 * 86_400.0
 
 
@@ -76,6 +79,7 @@ class ConditionStep(StepHandler):
     label = "Condition"
     effect = Effect.PURE
     routes = ("true", "false")
+    route_aliases = {"yes": "true", "no": "false"}
     raw_fields = frozenset({"rule"})
     config_schema = {"type": "object", "required": ["rule"], "properties": {"rule": {}}}
 
@@ -93,16 +97,116 @@ class ConditionStep(StepHandler):
         return StepResult({"result": holds}, route="true" if holds else "false")
 
 
+class SwitchStep(StepHandler):
+    """Leaves by the route of the first case whose JSONLogic rule holds, else by `default`."""
+
+    type = "switch"
+    label = "Switch"
+    effect = Effect.PURE
+    raw_fields = frozenset({"cases"})
+    config_schema = {
+        "type": "object",
+        "required": ["cases"],
+        "properties": {
+            "cases": {
+                "type": "array",
+                "items": {"type": "object", "required": ["route", "rule"], "properties": {
+                    "route": {"type": "string"}, "rule": {},
+                }},
+            },
+        },
+    }  # fmt: skip
+
+    def problems(self, config: Mapping[str, Any]) -> list[Problem]:
+        """Require cases with a route and a rule each; rules are compiled in `prepare`."""
+        cases = config.get("cases")
+        if not isinstance(cases, list) or not 1 <= len(cases) <= MAX_CASES:
+            return [Problem("cases", f"must be a list of 1 to {MAX_CASES} cases")]
+        found: list[Problem] = []
+        seen: set[str] = set()
+        for number, case in enumerate(cases):
+            if not isinstance(case, Mapping) or "rule" not in case:
+                found.append(Problem(f"cases[{number}]", 'must be an object {"route": ..., "rule": ...}'))
+                continue
+            route = case.get("route")
+            if not isinstance(route, str) or not 1 <= len(route) <= 64 or route in RESERVED_ROUTES:
+                message = f"must be a text of 1 to 64 characters and none of {', '.join(sorted(RESERVED_ROUTES))}"
+                found.append(Problem(f"cases[{number}].route", message))
+            elif route in seen:
+                found.append(Problem(f"cases[{number}].route", f"route {route!r} has a case already"))
+            else:
+                seen.add(route)
+        return found
+
+    def routes_of(self, config: Mapping[str, Any]) -> Sequence[str]:
+        """Return the routes of the cases, and `default`."""
+        return [*(case["route"] for case in config["cases"]), "default"]
+
+    def prepare(self, config: Mapping[str, Any]) -> list[tuple[str, CompiledRule]]:
+        """Compile the rules."""
+        return [(case["route"], compile_rule(case["rule"])) for case in config["cases"]]
+
+    def run(self, config: Mapping[str, Any], context: StepContext) -> StepResult:
+        """Return the route of the first case that holds."""
+        for route, rule in context.prepared:
+            if rule.evaluate(context.scope):
+                return StepResult({"route": route}, route=route)
+        return StepResult({"route": "default"}, route="default")
+
+
 class MergeStep(StepHandler):
-    """Joins branches: waits for every branch that can still arrive."""
+    """Joins branches: waits for all that can still arrive, for `any` one, or for `n` of them.
+
+    Branches that arrive later than they were needed run to their end and are not waited for here.
+    """
 
     type = "merge"
     label = "Merge branches"
     effect = Effect.PURE
+    config_schema = {
+        "type": "object",
+        "properties": {
+            "mode": {"enum": ["all", "any", "n"], "default": "all"},
+            "count": {"type": "integer", "minimum": 1},
+        },
+    }
+
+    def problems(self, config: Mapping[str, Any]) -> list[Problem]:
+        """Check the mode, and the count that goes with `n`."""
+        mode, count = config.get("mode", "all"), config.get("count")
+        if mode not in ("all", "any", "n"):
+            return [Problem("mode", f"must be all, any or n, not {mode!r}")]
+        if (mode == "n") != (count is not None):
+            return [Problem("count", "is required with mode n, and only there")]
+        if count is not None and (not isinstance(count, int) or isinstance(count, bool) or count < 1):
+            return [Problem("count", "must be a whole number of at least 1")]
+        return []
+
+    def arrivals(self, config: Mapping[str, Any]) -> int | None:
+        """Return how many branches have to arrive."""
+        return {"all": None, "any": 1}.get(config.get("mode", "all"), config.get("count"))
 
     def run(self, config: Mapping[str, Any], context: StepContext) -> StepResult:
-        """Return nothing; the branches' outputs stay under `steps`."""
-        return StepResult({})
+        """Tell which branches arrived; their outputs stay under `steps`."""
+        return StepResult({"arrived": list(context.arrived), "missing": list(context.missing)})
+
+
+class ReturnStep(StepHandler):
+    """Sets the execution's output: what a workflow that called this one gets back."""
+
+    type = "return"
+    label = "Return"
+    effect = Effect.PURE
+    gives_output = True
+    config_schema = {"type": "object", "required": ["output"], "properties": {"output": {}}}
+
+    def problems(self, config: Mapping[str, Any]) -> list[Problem]:
+        """Require an output."""
+        return [] if "output" in config else [Problem("output", "is required")]
+
+    def run(self, config: Mapping[str, Any], context: StepContext) -> StepResult:
+        """Return the rendered output."""
+        return StepResult(config["output"])
 
 
 class DelayStep(StepHandler):
@@ -156,6 +260,9 @@ def _moment(value: Any) -> datetime:
 
 def register_builtin_steps() -> None:
     """Register the built-in steps."""
-    for handler in (LoggingStep, TransformStep, SetStep, ConditionStep, MergeStep, DelayStep):
+    for handler in (
+        LoggingStep, TransformStep, SetStep, ConditionStep, SwitchStep, MergeStep, ReturnStep, DelayStep,
+        ForEachStep, WhileStep, BreakStep, ContinueStep,
+    ):  # fmt: skip
         if handler.type not in step_registry:
             step_registry.register(handler.type, handler())

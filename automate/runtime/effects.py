@@ -41,7 +41,7 @@ class Effects:
         slots: int,
         *,
         deliver: Deliver,
-        commit: Callable[[Call, StepResult], None],
+        commit: Callable[[Call, StepResult | Wait], None],
         allowed: Callable[[Call], bool],
     ) -> None:
         self.slots = slots
@@ -101,7 +101,7 @@ class Effects:
             finally:
                 _keep_connection_usable()
 
-    def _in_transaction(self, call: Call, seen: Sequence[str]) -> StepResult:
+    def _in_transaction(self, call: Call, seen: Sequence[str]) -> StepResult | Wait:
         """Run a database step; an error that comes after its commit does not make it fail."""
         result: StepResult | Wait | None = None
         committed: list[bool] = []
@@ -109,11 +109,9 @@ class Effects:
             with transaction.atomic():
                 transaction.on_commit(lambda: committed.append(True))
                 result = _plain(call.node.handler.run(call.config, call.context), call, seen)
-                if isinstance(result, Wait):
-                    raise PermanentError("A database step cannot wait")
                 self._commit(call, result)
         except (OperationalError, InterfaceError) as error:
-            if isinstance(result, StepResult) and not committed:
+            if result is not None and not committed:
                 # Whether the commit reached the server is on record; the next worker to hold the lease reads it.
                 raise LeaseLost("The database went away while the step committed") from error
             if not committed:
@@ -123,7 +121,7 @@ class Effects:
             if not committed:
                 raise
             logger.exception("step.after_commit_failed", extra={"step": call.node.key})
-        assert isinstance(result, StepResult)
+        assert result is not None
         return result
 
 

@@ -11,10 +11,10 @@ import time
 from collections.abc import Sequence
 from typing import ClassVar
 
-from automate.executions import verbs
+from automate.executions import finished, verbs
 from automate.executions.rows import Change, FollowUp, Recorded
 from automate.realtime import broadcast
-from automate.runtime import resume
+from automate.runtime import resume, undoing
 from automate.runtime.calls import Call
 from automate.runtime.effects import Effects
 from automate.runtime.journal import Journal
@@ -28,6 +28,8 @@ from automate_core.steps import StepResult, Wait
 
 logger = logging.getLogger(__name__)
 
+HEAR_SECONDS = 0.25
+"""How often a worker looks whether somebody spoke to the executions it holds."""
 TIMEOUT_GRACE_SECONDS = 2.0
 """Wait before an event is matched again whose executions could not be stored."""
 
@@ -52,6 +54,8 @@ class Engine(OutboxHandler):
         self._max_claims = settings.MAX_CLAIMS
         self._runs: dict[int, Run] = {}
         self._active: dict[int, Run] = {}
+        self._claimed_at: dict[int, float] = {}
+        self._hear_at = 0.0
         self._births: dict[int, tuple[ClaimedItem, list[Run]]] = {}
         self._starting: list[Call] = []
         self._deadlines: dict[Call, float] = {}
@@ -73,6 +77,7 @@ class Engine(OutboxHandler):
                 gone.append(by_id[item_id])
             else:
                 self._runs[item_id] = self._active[item_id] = run
+                self._claimed_at[item_id] = time.monotonic()
         self.port.store.complete(gone, self.port.worker)
 
     def begin(self, item: ClaimedItem, runs: list[Run]) -> None:
@@ -83,6 +88,7 @@ class Engine(OutboxHandler):
         """Do one round; return whether anything was recorded."""
         now = self.port.store.now()
         self._time_out()
+        self._hear(now)
         self._ring_timers(now)
         for run in self._active.values():
             run.advance(self.port.store.now)
@@ -97,6 +103,7 @@ class Engine(OutboxHandler):
         self._active.clear()
         for change in changes:
             self._settled(change, parties[change.item.id], recorded)
+        self._look_up_undoing()
         broadcast.send([change for change in changes if change.item.id in recorded.held])
         starting, self._starting = self._starting, []
         for call in starting:
@@ -143,13 +150,17 @@ class Engine(OutboxHandler):
         free = self._effects.free - len(self._starting)
         waiting = [run for run in self._everyone() if run.wanted]
         while free > 0 and waiting:
+            going_on = []
             for run in waiting:
                 if free <= 0:
                     break
-                if run.wanted and (call := run.begin(run.wanted.popleft(), now)) is not None:
+                if (spot := run.next_wanted()) is None:
+                    continue
+                going_on.append(run)
+                if (call := run.begin(spot, now)) is not None:
                     self._starting.append(call)
                     free -= 1
-            waiting = [run for run in waiting if run.wanted]
+            waiting = going_on
 
     def _everyone(self) -> list[Run]:
         return [*self._runs.values(), *(run for _, runs in self._births.values() for run in runs)]
@@ -163,8 +174,7 @@ class Engine(OutboxHandler):
                 run.settle(now)
                 change.made.append(run.row)
                 change.steps.extend(run.dirty.values())
-                if not run.is_over:
-                    change.follow_ups.append(self._follow_up(run))
+                change.follow_ups += self._follow_ups(run)
             changes.append(change)
             parties[item.id] = runs
         for item_id, run in self._runs.items():
@@ -176,18 +186,29 @@ class Engine(OutboxHandler):
             if not run.dirty and not over and run.row.status == run.stored_status:
                 continue
             change = Change(run.item, settles=over, steps=list(run.dirty.values()))
-            if run.row.status != run.stored_status:
+            if over or run.row.status != run.stored_status:
                 change.changed.append(run.row)
-            if run.is_parked:
-                change.follow_ups.append(self._follow_up(run))
+            if over:
+                change.follow_ups += self._follow_ups(run)
             changes.append(change)
             parties[item_id] = [run]
         return changes, parties
 
-    def _follow_up(self, run: Run) -> FollowUp:
+    def _follow_ups(self, run: Run) -> list[FollowUp]:
+        """Return what carries the execution on, or tells of its end those who care."""
         row = run.row
+        if run.is_over:
+            wanted = finished.is_wanted(
+                parent_execution_id=row.parent_execution_id, key=row.key, status=row.status,
+                error_workflow=run.plan.settings.error_workflow, tenant_id=row.tenant_id,
+                automation_id=row.automation_id, left_waiting=run.left_waiting,
+            )  # fmt: skip
+            if not wanted:
+                return []
+            return [FollowUp(row.id, row.tenant_id, row.priority, row.trace_id, None, self._max_claims, kind="finished")]
         at = run.wakes_at() if run.is_parked else None
-        return FollowUp(row.id, row.tenant_id, row.priority, row.trace_id, at, self._max_claims)
+        on_poke = run.is_parked and at is None
+        return [FollowUp(row.id, row.tenant_id, row.priority, row.trace_id, at, self._max_claims, on_poke)]
 
     def _settled(self, change: Change, runs: list[Run], recorded: Recorded) -> None:
         item = change.item
@@ -199,12 +220,13 @@ class Engine(OutboxHandler):
             return
         if change.settles:
             self.port.store.forget(item.id)
-            self._runs.pop(item.id, None)
+            self._drop(item.id)
         for run in runs:
-            run.dirty.clear()
-            run.stored_status = run.row.status
+            run.recorded()
             if born and not run.is_over and not run.is_parked:
                 self._lease(run, recorded)
+            if run.item is not None and run.is_busy and run.item.id in self._runs:
+                self._active[run.item.id] = run
 
     def _lease(self, run: Run, recorded: Recorded) -> None:
         """Go on with a run whose item was created already leased to this worker."""
@@ -216,18 +238,39 @@ class Engine(OutboxHandler):
             run.row.trace_id,
         )  # fmt: skip
         self._runs[item_id] = run
+        self._claimed_at[item_id] = time.monotonic()
         self.port.store.adopt(run.item)
 
     def _drop(self, item_id: int) -> None:
         run = self._runs.pop(item_id, None)
         self._active.pop(item_id, None)
+        self._claimed_at.pop(item_id, None)
         if run is not None:
             for call in run.calls.values():
                 self._deadlines.pop(call, None)
 
+    def _hear(self, now: float) -> None:
+        """Look a few times a second whether anybody spoke to the executions held for longer than that."""
+        clock = time.monotonic()
+        if clock < self._hear_at:
+            return
+        self._hear_at = clock + HEAR_SECONDS
+        before = clock - HEAR_SECONDS
+        runs = {run.row.id: item_id for item_id, run in self._runs.items() if self._claimed_at[item_id] < before}
+        if runs:
+            for run in resume.hear([self._runs[item_id] for item_id in runs.values()], now):
+                self._active[runs[run.row.id]] = run
+
+    def _look_up_undoing(self) -> None:
+        """Plan the compensation of executions that failed; what they did is on record now."""
+        for item_id, run in self._runs.items():
+            if run.failed and not run.calls and not run.is_over and undoing.is_due(run):
+                resume.look_up_undoing(run, self.port.store.now())
+                self._active[item_id] = run
+
     def _ring_timers(self, now: float) -> None:
         for item_id, run in self._runs.items():
-            if run.timers and run.wakes_at() <= now:
+            if run.is_due(now):
                 self._active[item_id] = run
 
     def _time_out(self) -> None:
@@ -257,9 +300,11 @@ class Engine(OutboxHandler):
     def _allowed(self, call: Call) -> bool:
         return call.run.item is not None and self.port.store.holds(call.run.item)
 
-    def _commit_database_step(self, call: Call, result: StepResult) -> None:
-        """Write a database step's success in the transaction of its writes."""
+    def _commit_database_step(self, call: Call, result: StepResult | Wait) -> None:
+        """Write a database step's success, or that it waits, in the transaction of its writes."""
         assert call.run.item is not None
+        if call.run.calls.get(call.row.path) is not call:
+            raise LeaseLost(f"The step {call.row.path!r} of execution {call.run.row.id} was given up")
         row = call.run.success_row(call, result, self.port.store.now())
         change = Change(call.run.item, settles=False, steps=[row])
         recorded = self._journal.write_within(change)

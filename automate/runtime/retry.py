@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from automate.graph import Retry
 from automate_core.errors import AutomateError, ErrorCodes, TransientError
 from automate_core.outbox.backoff import full_jitter
 from automate_core.steps import Effect
@@ -16,6 +17,9 @@ class RetryPolicy:
     max_attempts: int = 3
     initial_seconds: float = 1.0
     max_seconds: float = 300.0
+    jitter: bool = True
+    retry_on: frozenset[str] | None = None
+    deadline_seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,10 +31,26 @@ class Verdict:
     retry_in_seconds: float | None
 
 
+def policy_of(retry: Retry | None, policy: RetryPolicy) -> RetryPolicy:
+    """Return the policy of a node: its own wishes over the engine's policy."""
+    if retry is None:
+        return policy
+    return RetryPolicy(
+        retry.max_attempts or policy.max_attempts, retry.initial_seconds or policy.initial_seconds,
+        retry.max_seconds or policy.max_seconds, retry.jitter, retry.retry_on, retry.deadline_seconds,
+    )  # fmt: skip
+
+
 def judge(
-    error: Exception, *, tries: int, effect: Effect, policy: RetryPolicy, draw: float | None = None
+    error: Exception,
+    *,
+    tries: int,
+    effect: Effect,
+    policy: RetryPolicy,
+    elapsed_seconds: float = 0.0,
+    draw: float | None = None,
 ) -> Verdict:
-    """Decide about the failure of try number `tries` (1-based).
+    """Decide about the failure of try number `tries` (1-based), `elapsed_seconds` after the first began.
 
     An idempotent or database step is tried again after a transient or unknown error. An at-most-once step is
     tried again only when the error says the call was certainly not performed (`performed=False`); when nobody
@@ -47,13 +67,16 @@ def judge(
             return Verdict(ErrorCodes.OUTCOME_UNKNOWN, message, None)
         if performed:
             return Verdict(code, message, None)
-    if tries >= policy.max_attempts:
+    if tries >= policy.max_attempts or (policy.retry_on is not None and code not in policy.retry_on):
         return Verdict(code, message, None)
     wait = full_jitter(
-        tries, initial_seconds=policy.initial_seconds, max_seconds=policy.max_seconds, draw=draw
-    )
+        tries, initial_seconds=policy.initial_seconds, max_seconds=policy.max_seconds,
+        draw=draw if policy.jitter else 1.0,
+    )  # fmt: skip
     if isinstance(error, TransientError) and error.retry_after_seconds is not None:
         wait = max(wait, min(error.retry_after_seconds, 86_400.0))
+    if policy.deadline_seconds is not None and elapsed_seconds + wait > policy.deadline_seconds:
+        return Verdict(code, message, None)
     return Verdict(code, message, wait)
 
 
@@ -67,4 +90,4 @@ def _name(error: Exception) -> tuple[str, str]:
     return ErrorCodes.INTERNAL, f"{type(error).__name__}: {error}"
 
 
-__all__ = ["RetryPolicy", "Verdict", "judge"]
+__all__ = ["RetryPolicy", "Verdict", "judge", "policy_of"]

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from automate.graph import MAX_NODES, InvalidGraph, compile_graph, graph_problems
+from automate.graph import MAX_NODES, InvalidGraph, Retry, compile_graph, graph_problems
 from automate.runtime.plans import find_handler
 from automate_core.steps import Effect
 
@@ -46,7 +46,8 @@ def test_node_carries_its_handlers_effect_limits_and_prepared_rule():
     ]
     plan = compile_graph({"nodes": nodes}, find_handler)
     assert [node.effect for node in plan.nodes] == [Effect.PURE, Effect.IDEMPOTENT, Effect.AT_MOST_ONCE]
-    assert (plan.nodes[0].attempts, plan.nodes[1].attempts, plan.nodes[2].timeout_seconds) == (7, None, 5.0)
+    assert plan.nodes[0].retry == Retry(max_attempts=7)
+    assert (plan.nodes[1].retry, plan.nodes[2].timeout_seconds) == (None, 5.0)
     assert plan.nodes[0].prepared.evaluate({}) is True
 
 
