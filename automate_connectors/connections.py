@@ -6,12 +6,14 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
+from uuid import UUID
 
 from django.db import IntegrityError, transaction
 
 from automate_connectors import validation
 from automate_connectors.base import Connector
 from automate_connectors.models import Connection
+from automate_connectors.pace import rate_problems
 from automate_connectors.registry import registry
 from automate_core.errors import Conflict, PermanentError, Problem, ValidationFailed
 from automate_core.http import OutboundRefused, check_url
@@ -36,6 +38,8 @@ class LoadedConnection:
     name: str = ""
     config: dict[str, Any] = field(default_factory=dict, repr=False)
     secrets: tuple[str, ...] = field(default=(), repr=False)
+    id: UUID | None = None
+    rate_limit: Mapping[str, Any] | None = None
 
 
 def load(connector_key: str, name: str | None = None) -> LoadedConnection:
@@ -52,19 +56,37 @@ def load(connector_key: str, name: str | None = None) -> LoadedConnection:
     row = _only(connector_key) if name is None else _named(connector_key, name)
     with collect_secrets() as revealed:
         config = _resolved(row.config)
-    return LoadedConnection(row.name, config, tuple(revealed))
+    return LoadedConnection(row.name, config, tuple(revealed), row.id, row.rate_limit)
 
 
 def create(
-    *, name: str, connector: str, config: Mapping[str, Any] | None = None, is_enabled: bool = True
+    *,
+    name: str,
+    connector: str,
+    config: Mapping[str, Any] | None = None,
+    is_enabled: bool = True,
+    rate_limit: Mapping[str, Any] | None = None,
 ) -> Connection:
     """Store a new connection in the tenant in context.
+
+    Args:
+        name: 1 to 100 letters, digits, `-` or `_`; unique in the tenant.
+        connector: key of the connector it is for.
+        config: what the connector's schema asks for, secrets as references.
+        is_enabled: whether steps may use it.
+        rate_limit: `{"limit": calls, "per_seconds": seconds, "burst": calls at once}`; calls over it wait.
 
     Raises:
         ValidationFailed: the config does not fit the connector, or holds a secret instead of a reference.
         ConnectionNameTaken: the name is in use.
     """
-    row = Connection(name=name, connector=connector, config=dict(config or {}), is_enabled=is_enabled)
+    row = Connection(
+        name=name,
+        connector=connector,
+        config=dict(config or {}),
+        is_enabled=is_enabled,
+        rate_limit=rate_limit,
+    )
     _require_valid(row)
     return _saved(row)
 
@@ -75,14 +97,14 @@ def change(row: Connection, *, config: Mapping[str, Any] | None = None, **change
     Args:
         row: the connection, as it should be found in the database.
         config: the whole new config, when it changes.
-        changes: `name` or `is_enabled`.
+        changes: `name`, `is_enabled` or `rate_limit`.
 
     Raises:
         ValidationFailed, ConnectionNameTaken: as for `create`.
     """
     with transaction.atomic():
         stored = Connection.all_tenants.select_for_update().get(pk=row.pk)
-        for attribute in ("name", "is_enabled"):
+        for attribute in ("name", "is_enabled", "rate_limit"):
             setattr(stored, attribute, changes.get(attribute, getattr(stored, attribute)))
         if config is not None:
             stored.config = _without_followers(stored, dict(config))
@@ -161,7 +183,7 @@ def _value_problems(value: Any, path: str, *, sensitive: bool = False) -> Iterat
 
 
 def _require_valid(row: Connection) -> None:
-    found = problems(row.connector, row.config)
+    found = problems(row.connector, row.config) + rate_problems(row.rate_limit)
     if not _NAME.fullmatch(row.name):
         found.append(Problem("name", "Must be 1 to 100 letters, digits, '-' or '_'"))
     if found:

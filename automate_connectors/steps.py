@@ -11,6 +11,7 @@ import orjson
 from automate_connectors import connections, validation
 from automate_connectors.base import ActionSpec, Connector, ConnectorContext
 from automate_connectors.connections import LoadedConnection
+from automate_connectors.pace import wait_turn
 from automate_connectors.registry import registry
 from automate_core.context import tenant_scope
 from automate_core.errors import AutomateError, PermanentError, Problem, TransientError
@@ -68,6 +69,7 @@ class ConnectorStep(StepHandler):
         """Call the action.
 
         Raises:
+            NotYet: the connection's rate limit has this call wait.
             PermanentError: the rendered config does not fit the action, or the call can never succeed.
             TransientError: it may succeed later.
             Exception: whatever the connector raised and did not recognise.
@@ -77,6 +79,10 @@ class ConnectorStep(StepHandler):
             raise PermanentError(f"The input of {self.type} is not valid", details=found)
         with tenant_scope(context.tenant_id), collect_secrets():
             connection = self._connection(config.get(CONNECTION_FIELD))
+            if connection.id and connection.rate_limit:
+                wait_turn(
+                    connection.id, connection.name, connection.rate_limit, holder=context.idempotency_key
+                )
             connector = self.connector(connection.config, _connector_context(context))
             try:
                 output = connector.execute_action(self.spec.name, input_data)

@@ -30,7 +30,7 @@ from automate.models import (
 from automate.workflows import create_workflow
 from automate_api.keys import create_key
 from automate_api.models import ApiKey, IdempotencyRecord
-from automate_connectors.models import Connection
+from automate_connectors.models import Connection, ConnectionPace, ConnectionTurn
 from automate_core import audit, secrets
 from automate_core.context import tenant_scope
 from automate_core.ids import uuid7
@@ -49,6 +49,10 @@ def client() -> Client:
     found = Client()
     found.force_login(user)
     return found
+
+
+def make_connection(number: int) -> Connection:
+    return Connection.objects.create(name=f"shop-{number}", connector="http", config={XSS: XSS})
 
 
 def make_automation(number: int) -> Automation:
@@ -93,8 +97,12 @@ MAKE: dict[type[Model], Callable[[int], object]] = {
     IdempotencyRecord: lambda number: IdempotencyRecord.objects.create(
         digest=str(number), fingerprint="", method="POST", route=XSS, status=200, content_type=XSS, body=b""
     ),
-    Connection: lambda number: Connection.objects.create(
-        name=f"shop-{number}", connector="http", config={XSS: XSS}
+    Connection: make_connection,
+    ConnectionPace: lambda number: ConnectionPace.objects.create(
+        connection=make_connection(number), taken_until=timezone.now()
+    ),
+    ConnectionTurn: lambda number: ConnectionTurn.objects.create(
+        connection=make_connection(number), holder=XSS, at=timezone.now()
     ),
     Event: lambda _: Event.objects.create(type=XSS, source=XSS, payload={XSS: XSS}),
     WebhookSource: lambda number: WebhookSource.objects.create(
