@@ -18,10 +18,12 @@ class AutomateConfig(AppConfig):
         from automate.outbox_handlers import EngineHandler
         from automate.runtime.builtin import register_builtin_steps
         from automate.schedules import fire_due
+        from automate.waits.steps import register_wait_steps
         from automate_core.outbox.duties import Duty, duty_registry
         from automate_core.outbox.handlers import handler_registry, register_handler
 
         register_builtin_steps()
+        register_wait_steps()
         if "event" not in handler_registry:
             register_handler(EngineHandler)
             duty_registry.register("schedules", Duty("schedules", 1.0, fire_due))

@@ -20,6 +20,7 @@ from automate.runtime import plans
 from automate.runtime.retry import RetryPolicy
 from automate.runtime.run import Run
 from automate.runtime.scope import new_scope
+from automate.waits import listeners
 from automate_core import sql
 from automate_core.errors import AutomateError, ErrorCodes
 from automate_core.ids import uuid7
@@ -29,9 +30,9 @@ logger = logging.getLogger(__name__)
 
 KEEP_TENANTS = 1_000
 
-_EVENTS = """
+_EVENTS = f"""
 SELECT e.id::text, e.tenant_id::text, e.type, e.source, e.payload::text, e.trace_id, e.depth,
-  e.cause_execution_id::text, coalesce(r.revision, 0)
+  e.cause_execution_id::text, coalesce(r.revision, 0), {listeners.LISTENED}
 FROM automate_event e LEFT JOIN automate_routingrevision r ON r.tenant_id = e.tenant_id
 WHERE e.id = ANY(%(ids)s::uuid[])
 """
@@ -133,6 +134,7 @@ def dispatch(items: Sequence[ClaimedItem], *, policy: RetryPolicy) -> list[tuple
             continue
         event = {"id": row[0], "type": row[2], "source": row[3], "payload": orjson.loads(row[4])}
         matched.append((item, row, event, list(_routes[row[1]].match(event))))
+    listeners.tell([listeners.Heard(row[1], event) for _, row, event, _ in matched if row is not None and row[9]])
     live = plans.load({route.version_id for *_, routes in matched for route in routes})
     return [
         (

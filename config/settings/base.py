@@ -91,6 +91,7 @@ AUTH_PASSWORD_VALIDATORS = [
 AUTOMATE: dict[str, object] = {
     "LEASE_SECONDS": environment.number("AUTOMATE_LEASE_SECONDS", 30.0, least=1.0),
     "HTTP_ALLOW": environment.words("AUTOMATE_HTTP_ALLOW"),
+    "PUBLIC_URL": environment.text("AUTOMATE_PUBLIC_URL"),
     "CELERY_DOORBELL": bool(REDIS_URL) and environment.whole("AUTOMATE_CELERY", 0) > 0,
 }
 if AUTOMATE["CELERY_DOORBELL"]:

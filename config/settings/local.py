@@ -10,3 +10,5 @@ DATABASES = {
     if (url := environment.text("DATABASE_URL"))
     else database.from_embedded(DATA_DIR / "postgres", pool=DATABASE_POOL)
 }
+
+AUTOMATE["PUBLIC_URL"] = AUTOMATE["PUBLIC_URL"] or f"http://127.0.0.1:{environment.whole('PORT', 7878, least=1)}"

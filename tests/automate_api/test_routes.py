@@ -27,6 +27,7 @@ PUBLIC = {
     "/api/schema/swagger-ui/": "describes routes, holds no data",
     "/api/schema/redoc/": "describes routes, holds no data",
     "/api/automate/webhooks/<source>/": "authenticated by its signature",
+    "/api/automate/resume/<token>/": "carries its own token",
 }
 """Routes that answer without a credential, and why."""
 
