@@ -12,18 +12,17 @@ from automate_core.steps import Effect
 
 EXTERNAL = frozenset({Effect.IDEMPOTENT, Effect.AT_MOST_ONCE})
 
-WAITS = {
-    "approval": "deadline_seconds",
-    "wait_for_event": "timeout_seconds",
-    "wait_for_webhook": "timeout_seconds",
-}
-"""Node types that wait for somebody, with the config field that bounds the wait."""
+TIMEOUT = "timeout"
+"""The route of a step that waited for an answer in vain."""
+
+BOUNDS = ("timeout_seconds", "deadline_seconds", "deadline")
+"""Config fields that bound such a wait."""
 
 
 def missing_timeouts(drawing: Drawing, facts: Facts) -> Iterator[Finding]:
     """Find calls to the outside that rely on the default time limit."""
     for spot in drawing:
-        if spot.node.effect not in EXTERNAL or spot.node.type in WAITS:
+        if spot.node.effect not in EXTERNAL or bound_of(spot) is not None:
             continue
         if spot.given.get("timeout_seconds") is None and "timeout_seconds" not in spot.config:
             message = (
@@ -34,17 +33,25 @@ def missing_timeouts(drawing: Drawing, facts: Facts) -> Iterator[Finding]:
 
 
 def endless_waits(drawing: Drawing, facts: Facts) -> Iterator[Finding]:
-    """Find waits for somebody that nothing ends when nobody answers."""
+    """Find waits for an answer that nothing ends when nobody answers."""
     if drawing.plan.settings.timeout_seconds is not None:
         return
     for spot in drawing:
-        name = WAITS.get(spot.node.type)
+        name = bound_of(spot)
         if name is not None and spot.config.get(name) is None:
             message = (
                 f"node {spot.key!r} waits for ever when nobody answers; give it {name} and an edge with"
-                f' source_handle "timeout"'
+                f" source_handle {TIMEOUT!r}"
             )
             yield Finding(Codes.WAIT_WITHOUT_TIMEOUT, spot.key, f"{spot.where}.config.{name}", message)
+
+
+def bound_of(spot: Spot) -> str | None:
+    """Return the config field that bounds a node's wait for an answer; None for a node that waits for none."""
+    if TIMEOUT not in spot.node.handler.routes_of(spot.config):
+        return None
+    fields = spot.node.handler.config_schema.get("properties", {})
+    return next((name for name in BOUNDS if name in fields), None)
 
 
 def retries_of_single_calls(drawing: Drawing, facts: Facts) -> Iterator[Finding]:

@@ -7,6 +7,7 @@ from contextlib import suppress
 from typing import Any
 
 from automate.graph import Edge
+from automate.lint.care import TIMEOUT, bound_of
 from automate.lint.drawing import Drawing, Spot
 from automate.lint.facts import Facts
 from automate.lint.findings import Codes, Finding
@@ -78,6 +79,9 @@ def _closed(source: Spot, edge: Edge) -> str | None:
     """Return why an edge is never taken though its source is reached, or None."""
     if source.node.handler.ends_iteration:
         return f"{source.key!r} before it ends the iteration"
+    bound = bound_of(source) if edge.handle == TIMEOUT else None
+    if bound is not None and source.config.get(bound) is None:
+        return f"{source.key!r} has no {bound}, so it never leaves by {TIMEOUT!r}"
     if edge.handle is not None and edge.handle in _dead_routes(source):
         return (
             f"the rules of {source.key!r} that decide it read nothing, so it never leaves by {edge.handle!r}"

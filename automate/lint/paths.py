@@ -19,7 +19,7 @@ KNOWN_KEYS = {
     "workflow": ("id", "name", "slug", "version"),
     "loop": ("index", "results", "last", "item", "count"),
 }
-ROOTS = ("event", "input", "variables", "steps", "execution", "workflow")
+ROOTS = ("event", "input", "variables", "steps", "execution", "workflow", "resume")
 LOOP_ROOTS = ("index", "loop")
 ITEM_ROOTS = ("item",)
 
@@ -33,7 +33,11 @@ def unknown_paths(drawing: Drawing, facts: Facts) -> Iterator[Finding]:
     """Find paths whose beginning nothing has, and paths the last event did not have."""
     for spot in drawing:
         for read in node_reads(spot, drawing):
-            problem = _root_problem(read) or _payload_problem(read, facts.sample)
+            problem = (
+                _root_problem(read)
+                or _resume_problem(read, spot, drawing)
+                or _payload_problem(read, facts.sample)
+            )
             if problem:
                 yield Finding(Codes.UNKNOWN_PATH, spot.key, read.field, problem)
     concurrency = drawing.plan.settings.concurrency
@@ -67,6 +71,16 @@ def _root_problem(read: Reading) -> str:
     if root in LOOP_ROOTS:
         return f"{read.written} is there only inside a loop; move the node into one or read something else"
     return f"{read.written} begins with {root!r}, which is nothing; {_nearest(root, known, 'begin with')}"
+
+
+def _resume_problem(read: Reading, spot: Spot, drawing: Drawing) -> str:
+    if read.path[0] != "resume" or len(read.path) < 2:
+        return ""
+    links = [one.key for one in drawing if one.plan is spot.plan and one.node.type == "wait_for_webhook"]
+    if read.path[1] in links:
+        return ""
+    hint = _nearest(read.path[1], links, "there is")
+    return f"{read.written} is no link: {read.path[1]!r} beside it is no wait_for_webhook; {hint}"
 
 
 def _key_problem(read: Reading) -> str:

@@ -62,3 +62,24 @@ def test_call_in_a_loop_that_one_failure_ends_is_noticed() -> None:
 )
 def test_call_whose_failure_is_provided_for_is_fine(given: dict[str, Any]) -> None:
     assert places("unguarded_call_in_loop", given) == []
+
+
+def test_wait_without_an_end_is_noticed() -> None:
+    event = node("paid", "wait_for_event", {"event_type": "order.paid"})
+    assert places("wait_without_timeout", graph(event)) == [("paid", "graph.nodes[0].config.timeout_seconds")]
+    assert places("wait_without_timeout", graph(node("back", "wait_for_webhook"))) == [
+        ("back", "graph.nodes[0].config.timeout_seconds")
+    ]
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        graph(node("paid", "wait_for_event", {"event_type": "order.paid", "timeout_seconds": 60})),
+        graph(node("back", "wait_for_webhook"), settings={"timeout_seconds": 60}),
+        graph(node("pause", "delay", {"seconds": 5})),
+    ],
+)
+def test_wait_that_ends_is_fine(given: dict[str, Any]) -> None:
+    assert places("wait_without_timeout", given) == []
+    assert places("missing_timeout", given) == []

@@ -60,6 +60,15 @@ def test_routes_a_switch_never_leaves_by_are_unreachable() -> None:
     assert [one for one, _ in places("unreachable", given)] == ["never", "late", "default"]
 
 
+def test_timeout_of_a_wait_without_one_is_unreachable() -> None:
+    def waiting(**more: Any) -> Any:
+        edges = [edge("back", "then", "main"), edge("back", "late", "timeout")]
+        return graph(node("back", "wait_for_webhook", more), log("then"), log("late"), edges=edges)
+
+    assert places("unreachable", waiting()) == [("late", "graph.nodes[2]")]
+    assert places("unreachable", waiting(timeout_seconds=60)) == []
+
+
 def test_node_with_another_way_to_it_is_reachable() -> None:
     edges = [edge("check", "both", "false"), edge("other", "both"), edge("check", "other", "true")]
     assert places("unreachable", graph(CHECK, log("both"), log("other"), edges=edges)) == []

@@ -89,6 +89,15 @@ def test_while_has_an_index_and_no_item() -> None:
     ]
 
 
+def test_resume_link_is_that_of_a_node_that_waits_for_a_webhook() -> None:
+    def mail(node_id: str) -> dict[str, Any]:
+        return graph(log(message=f"{{{{ resume.{node_id} }}}}"), node("paid", "wait_for_webhook"))
+
+    assert places("unknown_path", mail("paid")) == []
+    assert places("unknown_path", mail("payd")) == [FIELD]
+    assert message("unknown_path", mail("payd")).endswith("did you mean 'paid'?")
+
+
 def test_concurrency_key_reads_event_and_input_only() -> None:
     def key(path: str) -> dict[str, Any]:
         return graph(log(), settings={"concurrency": {"limit": 1, "key": f"{{{{ {path} }}}}"}})
