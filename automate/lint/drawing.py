@@ -68,9 +68,9 @@ class Drawing:
 
     def _earlier(self, spot: Spot) -> frozenset[str]:
         """Collect what comes before; nodes are visited in an order in which edges point forward."""
-        around = self._before[spot.loops[-1].key] if spot.loops else frozenset()
         if spot.undoes:
-            # It runs after the failure of any node, so whatever stands beside it may be over.
-            return around | {node.key for node in spot.plan.nodes}
+            # It runs after a failure, outside all loops: whatever is at the top may be over by then.
+            return frozenset({node.key for node in self.plan.nodes} | {spot.undoes})
+        around = self._before[spot.loops[-1].key] if spot.loops else frozenset()
         sources = {spot.plan.nodes[edge.source].key for edge in spot.node.incoming}
         return around.union(sources, *(self._before[source] for source in sources))

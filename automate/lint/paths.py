@@ -17,11 +17,13 @@ KNOWN_KEYS = {
     "event": ("id", "type", "source", "payload"),
     "execution": ("id", "trace_id"),
     "workflow": ("id", "name", "slug", "version"),
+    "compensates": ("path", "input", "output"),
     "loop": ("index", "results", "last", "item", "count"),
 }
 ROOTS = ("event", "input", "variables", "steps", "execution", "workflow", "resume")
 LOOP_ROOTS = ("index", "loop")
 ITEM_ROOTS = ("item",)
+UNDO_ROOTS = ("compensates",)
 
 _UNKNOWN = object()
 _LONGEST_NAME = 60
@@ -57,9 +59,9 @@ def steps_not_before(drawing: Drawing, facts: Facts) -> Iterator[Finding]:
                 yield Finding(Codes.STEP_NOT_BEFORE, spot.key, read.field, problem)
 
 
-def _root_problem(read: Reading) -> str:
+def _root_problem(read: Reading, spot: Spot) -> str:
     root = read.path[0]
-    known = (*ROOTS, *(LOOP_ROOTS if read.loops else ()))
+    known = (*ROOTS, *(LOOP_ROOTS if read.loops else ()), *(UNDO_ROOTS if spot.undoes else ()))
     if any(loop.node.type == "for_each" for loop in read.loops):
         known += ITEM_ROOTS
     if root in known:

@@ -41,12 +41,13 @@ class Reading:
 def node_reads(spot: Spot, drawing: Drawing) -> Iterator[Reading]:
     """Yield what a node's templates and rules read; fields are as in the REST body."""
     before, inside = drawing.before(spot), (*spot.loops, spot)
+    around = () if spot.undoes else spot.loops
     for name, value in spot.config.items():
         field = f"{spot.where}.config.{name}"
         if name not in spot.node.raw:
-            yield from _readings(path_reads(value, field), before, spot.loops)
+            yield from _readings(path_reads(value, field), before, around)
         elif name in RULES_OVER_THE_SCOPE.get(spot.node.type, ()):
-            loops = inside if spot.node.handler.is_loop else spot.loops
+            loops = inside if spot.node.handler.is_loop else around
             yield from _readings(rule_reads(value, field), before, loops)
         elif name == RESULT and spot.node.body is not None:
             body = {node.key for node in spot.node.body.nodes}

@@ -165,3 +165,15 @@ def test_node_that_undoes_may_read_whatever_has_run() -> None:
     )
     given = graph(*nodes)
     assert places("step_not_before", given) == [("refund", "graph.nodes[2].config.message")]
+
+
+def test_node_that_undoes_reads_what_it_undoes_and_no_item() -> None:
+    def undo(path: str) -> dict[str, Any]:
+        given = looped(log("charge", compensate_with="refund"))
+        given["nodes"].append(log("refund", f"{{{{ {path} }}}}"))
+        return given
+
+    assert places("unknown_path", undo("compensates.output.id")) == []
+    assert places("step_not_before", undo("steps.charge.output")) == []
+    assert places("unknown_path", undo("item")) == [("refund", "graph.nodes[2].config.message")]
+    assert places("unknown_path", graph(log(message="{{ compensates.path }}"))) == [FIELD]
