@@ -11,7 +11,7 @@ class Migration(migrations.Migration):
             """
             CREATE INDEX automate_steprun_correlated
             ON automate_steprun (tenant_id, (hashtextextended(wake_rule #>> '{and,0,===}', 0)))
-            WHERE status = 'WAITING' AND wake_event IS NOT NULL
+            WHERE status = 'WAITING' AND wake_event > ''
             """,
             "DROP INDEX automate_steprun_correlated",
         )

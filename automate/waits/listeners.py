@@ -35,7 +35,7 @@ logger = logging.getLogger(__name__)
 
 LISTENED = """EXISTS (
   SELECT 1 FROM automate_steprun s
-  WHERE s.tenant_id = e.tenant_id AND s.status = 'WAITING' AND s.wake_event IS NOT NULL)"""
+  WHERE s.tenant_id = e.tenant_id AND s.status = 'WAITING' AND s.wake_event > '')"""
 """Whether anybody in the tenant of event `e` listens: a column for the statement that reads the event."""
 
 _CORRELATED = "hashtextextended(s.wake_rule #>> '{and,0,===}', 0)"
@@ -49,10 +49,10 @@ clause AS MATERIALIZED (
 found AS (
   SELECT h.n, h.type, s.id FROM heard h JOIN clause USING (n)
   JOIN automate_steprun s ON s.tenant_id = h.tenant_id AND {_CORRELATED} = clause.hash
-    AND s.status = 'WAITING' AND s.wake_event IS NOT NULL
+    AND s.status = 'WAITING' AND s.wake_event > ''
   UNION
   SELECT h.n, h.type, s.id FROM heard h
-  JOIN automate_steprun s ON s.tenant_id = h.tenant_id AND s.status = 'WAITING' AND s.wake_event IS NOT NULL
+  JOIN automate_steprun s ON s.tenant_id = h.tenant_id AND s.status = 'WAITING' AND s.wake_event > ''
     AND ({_CORRELATED} IS NULL OR h.n = ANY(%(unsought)s::int4[])))
 SELECT f.n, s.id::text, s.execution_id::text, s.wake_event, s.wake_rule::text
 FROM found f JOIN automate_steprun s ON s.id = f.id
@@ -65,7 +65,7 @@ UPDATE automate_steprun s SET answer = a.answer
 FROM unnest(%(ids)s::uuid[], %(executions)s::uuid[], %(events)s::text[], %(answers)s::jsonb[])
   AS a(id, execution_id, event_id, answer)
 WHERE s.id = a.id AND s.status = 'WAITING' AND s.answer IS NULL AND NOT EXISTS (
-  SELECT 1 FROM automate_steprun p WHERE p.execution_id = a.execution_id AND p.wake_event IS NOT NULL
+  SELECT 1 FROM automate_steprun p WHERE p.execution_id = a.execution_id AND p.wake_event > ''
     AND a.event_id IN (p.answer #>> '{output,event,id}', p.output_data #>> '{event,id}'))
 RETURNING s.id
 """

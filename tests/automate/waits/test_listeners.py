@@ -250,3 +250,15 @@ def test_correlated_listeners_are_found_by_index(waiting_step: MakeStep) -> None
     )
     assert "automate_steprun_correlated" in plan
     assert "Rows Removed by Filter: 2" not in plan
+
+
+def test_steps_that_wait_for_something_else_do_not_listen(waiting_step: MakeStep) -> None:
+    step = waiting_step(wake_event="")
+    event_id = happen("tick", {})
+    StepRun.objects.filter(pk=step.pk).update(wake_event=None)
+    with traffic() as without:
+        deliver(event_id)
+    StepRun.objects.filter(pk=step.pk).update(wake_event="")
+    with traffic() as seen:
+        deliver(event_id)
+    assert (answer(step), len(seen.statements)) == (None, len(without.statements))
