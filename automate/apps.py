@@ -15,6 +15,7 @@ class AutomateConfig(AppConfig):
     def ready(self) -> None:
         """Register what the engine brings."""
         from automate import doctor, model_triggers
+        from automate.executions import overdue, watchers
         from automate.outbox_handlers import EngineHandler
         from automate.runtime.builtin import register_builtin_steps
         from automate.schedules import fire_due
@@ -27,5 +28,7 @@ class AutomateConfig(AppConfig):
         if "event" not in handler_registry:
             register_handler(EngineHandler)
             duty_registry.register("schedules", Duty("schedules", 1.0, fire_due))
+            duty_registry.register("overdue", Duty("overdue", 5.0, overdue.announce_overdue))
         doctor.register()
         model_triggers.connect()
+        watchers.connect()

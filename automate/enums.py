@@ -42,6 +42,7 @@ class TriggerType(models.TextChoices):
     SCHEDULE = "schedule"
     MANUAL = "manual"
     MODEL = "model"
+    EXECUTION = "execution"
 
 
 class EffectClass(models.TextChoices):

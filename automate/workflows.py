@@ -194,7 +194,7 @@ def _replace_trigger(automation: Automation, kind: str, config: dict[str, Any]) 
     trigger = Trigger.all_tenants.filter(automation=automation).first()
     if trigger is None:
         trigger = Trigger(automation=automation, tenant_id=automation.tenant_id)
-    spec = trigger_spec(kind, config)
+    spec = trigger_spec(kind, config, automation_id=str(automation.id))
     trigger.type, trigger.config, trigger.rule = spec.type, spec.config, spec.rule
     trigger.event_type, trigger.source = spec.event_type, spec.source
     trigger.next_fire_at = None

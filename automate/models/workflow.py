@@ -90,7 +90,12 @@ class Trigger(TenantOwned):
                 fields=["next_fire_at"],
                 condition=models.Q(type="schedule", is_enabled=True, next_fire_at__isnull=False),
                 name="automate_trigger_due",
-            )
+            ),
+            models.Index(
+                fields=["type", "tenant"],
+                condition=models.Q(type__in=["model", "execution"], is_enabled=True),
+                name="automate_trigger_watching",
+            ),
         ]
 
     def __str__(self) -> str:
