@@ -36,7 +36,7 @@ def unknown_paths(drawing: Drawing, facts: Facts) -> Iterator[Finding]:
     for spot in drawing:
         for read in node_reads(spot, drawing):
             problem = (
-                _root_problem(read)
+                _root_problem(read, spot)
                 or _resume_problem(read, spot, drawing)
                 or _payload_problem(read, facts.sample)
             )
