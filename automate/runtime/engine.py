@@ -89,6 +89,7 @@ class Engine(OutboxHandler):
         now = self.port.store.now()
         self._time_out()
         self._hear(now)
+        self._look_up_undoing()
         self._ring_timers(now)
         for run in self._active.values():
             run.advance(self.port.store.now)
@@ -103,7 +104,6 @@ class Engine(OutboxHandler):
         self._active.clear()
         for change in changes:
             self._settled(change, parties[change.item.id], recorded)
-        self._look_up_undoing()
         broadcast.send([change for change in changes if change.item.id in recorded.held])
         starting, self._starting = self._starting, []
         for call in starting:
@@ -264,7 +264,7 @@ class Engine(OutboxHandler):
     def _look_up_undoing(self) -> None:
         """Plan the compensation of executions that failed; what they did is on record now."""
         for item_id, run in self._runs.items():
-            if run.failed and not run.calls and not run.is_over and undoing.is_due(run):
+            if run.failed and not run.calls and not run.dirty and undoing.is_due(run):
                 resume.look_up_undoing(run, self.port.store.now())
                 self._active[item_id] = run
 
