@@ -134,7 +134,9 @@ def dispatch(items: Sequence[ClaimedItem], *, policy: RetryPolicy) -> list[tuple
             continue
         event = {"id": row[0], "type": row[2], "source": row[3], "payload": orjson.loads(row[4])}
         matched.append((item, row, event, list(_routes[row[1]].match(event))))
-    listeners.tell([listeners.Heard(row[1], event) for _, row, event, _ in matched if row is not None and row[9]])
+    listeners.tell(
+        [listeners.Heard(row[1], event) for _, row, event, _ in matched if row is not None and row[9]]
+    )
     live = plans.load({route.version_id for *_, routes in matched for route in routes})
     return [
         (

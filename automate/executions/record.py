@@ -157,7 +157,9 @@ def record(changes: Sequence[Change], *, worker: str, lease_seconds: float) -> R
     if queued:
         statement += _QUEUED.format(
             allowed="(NOT q.is_new OR q.execution IN (SELECT id FROM made))" if made else "NOT q.is_new",
-            poked="EXISTS (SELECT FROM changed c WHERE c.id = q.execution AND c.poked)" if changed else "false",
+            poked="EXISTS (SELECT FROM changed c WHERE c.id = q.execution AND c.poked)"
+            if changed
+            else "false",
         )
         _queued_params(params, queued, new)
     statement += "\nSELECT id, NULL::text AS execution FROM held"

@@ -149,7 +149,10 @@ class _Compiler:
             return None
         handle = compiled.handler.route_aliases.get(handle, handle)
         if handle == "error" and compiled.on_error is not OnError.ROUTE and "error" not in routes:
-            self._wrong(f"{where}.source_handle", f'node {source.key!r} has no route \'error\' without "on_error": "route"')
+            self._wrong(
+                f"{where}.source_handle",
+                f'node {source.key!r} has no route \'error\' without "on_error": "route"',
+            )
             return None
         if handle == "error" or handle in routes:
             return str(handle)
@@ -194,9 +197,7 @@ class _Assembler:
             for place, key in enumerate(order)
         )
         ends = [node.index for node in nodes if not node.outgoing]
-        undo = {
-            key: self._node(0, key, (), ()) for key, undone in self._undoing.items() if undone in places
-        }
+        undo = {key: self._node(0, key, (), ()) for key, undone in self._undoing.items() if undone in places}
         return Plan(nodes, edges, places, settings, undo, ends[0] if len(ends) == 1 else None)
 
     def _node(self, place: int, key: str, incoming: tuple[Edge, ...], outgoing: tuple[Edge, ...]) -> Node:

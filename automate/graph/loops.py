@@ -27,7 +27,9 @@ class Nesting:
     arrows: Mapping[str | None, list[Arrow]]
 
 
-def nest(keys: list[str], loops: list[str], arrows: list[Arrow], wrong: Callable[[str, str], None]) -> Nesting:
+def nest(
+    keys: list[str], loops: list[str], arrows: list[Arrow], wrong: Callable[[str, str], None]
+) -> Nesting:
     """Sort nodes and arrows into the bodies they belong to; problems go to `wrong(node id or "", message)`.
 
     An arrow from a body back to its loop says "next iteration", which the end of the body says anyway.
@@ -35,13 +37,19 @@ def nest(keys: list[str], loops: list[str], arrows: list[Arrow], wrong: Callable
     bodies = {loop: _reached(loop, arrows) for loop in loops}
     for loop, body in bodies.items():
         if not body:
-            wrong(loop, f"the loop {loop!r} has no body; draw an edge with source_handle {BODY_HANDLE!r} to its first node")
+            wrong(
+                loop,
+                f"the loop {loop!r} has no body; draw an edge with source_handle {BODY_HANDLE!r} to its first node",
+            )
     owner: dict[str, str] = {}
     for key in keys:
         around = sorted((loop for loop in loops if key in bodies[loop]), key=lambda loop: len(bodies[loop]))
         for inner, outer in zip(around, around[1:], strict=False):
             if inner not in bodies[outer] or not bodies[inner] <= bodies[outer]:
-                wrong(key, f"node {key!r} is in the bodies of both {inner!r} and {outer!r}; a loop must lie inside another or beside it")
+                wrong(
+                    key,
+                    f"node {key!r} is in the bodies of both {inner!r} and {outer!r}; a loop must lie inside another or beside it",
+                )
                 return Nesting({}, {})
         if around:
             owner[key] = around[0]
@@ -50,12 +58,18 @@ def nest(keys: list[str], loops: list[str], arrows: list[Arrow], wrong: Callable
         inside, home = owner.get(arrow.source), owner.get(arrow.target)
         if arrow.source in bodies and arrow.handle == BODY_HANDLE:
             if home != arrow.source and arrow.target != arrow.source:
-                wrong(arrow.target, f"node {arrow.target!r} is in the body of {home!r} and cannot begin the body of {arrow.source!r}")
+                wrong(
+                    arrow.target,
+                    f"node {arrow.target!r} is in the body of {home!r} and cannot begin the body of {arrow.source!r}",
+                )
         elif inside is not None and arrow.target == inside:
             continue
         elif inside != home:
             where = f"out of the body of {inside!r}" if inside is not None else f"into the body of {home!r}"
-            wrong(arrow.source, f"the edge from {arrow.source!r} to {arrow.target!r} leads {where}; use the loop's own edges")
+            wrong(
+                arrow.source,
+                f"the edge from {arrow.source!r} to {arrow.target!r} leads {where}; use the loop's own edges",
+            )
         else:
             sorted_arrows.setdefault(inside, []).append(arrow)
     for key in keys:

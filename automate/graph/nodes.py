@@ -71,7 +71,12 @@ def draft_node(where: str, node: Any, find_handler: FindHandler, wrong: Wrong) -
 
 
 def _compiled(
-    where: str, key: str, node: Mapping[str, Any], handler: StepHandler, config: Mapping[str, Any], wrong: Wrong
+    where: str,
+    key: str,
+    node: Mapping[str, Any],
+    handler: StepHandler,
+    config: Mapping[str, Any],
+    wrong: Wrong,
 ) -> Draft:
     problems: list[Problem] = []
 
@@ -122,7 +127,9 @@ def _retry(retry: Any, note: Wrong) -> Retry | None:
     if not isinstance(retry.get("jitter", True), bool):
         note("retry.jitter", "must be true or false")
     codes = retry.get("retry_on")
-    if codes is not None and (not isinstance(codes, list) or not all(isinstance(code, str) for code in codes)):
+    if codes is not None and (
+        not isinstance(codes, list) or not all(isinstance(code, str) for code in codes)
+    ):
         note("retry.retry_on", 'must be a list of error codes such as ["TIMEOUT", "RATE_LIMITED"]')
         codes = None
     return Retry(

@@ -130,7 +130,9 @@ class SwitchStep(StepHandler):
                 continue
             route = case.get("route")
             if not isinstance(route, str) or not 1 <= len(route) <= 64 or route in RESERVED_ROUTES:
-                message = f"must be a text of 1 to 64 characters and none of {', '.join(sorted(RESERVED_ROUTES))}"
+                message = (
+                    f"must be a text of 1 to 64 characters and none of {', '.join(sorted(RESERVED_ROUTES))}"
+                )
                 found.append(Problem(f"cases[{number}].route", message))
             elif route in seen:
                 found.append(Problem(f"cases[{number}].route", f"route {route!r} has a case already"))

@@ -205,7 +205,11 @@ class Engine(OutboxHandler):
             )  # fmt: skip
             if not wanted:
                 return []
-            return [FollowUp(row.id, row.tenant_id, row.priority, row.trace_id, None, self._max_claims, kind="finished")]
+            return [
+                FollowUp(
+                    row.id, row.tenant_id, row.priority, row.trace_id, None, self._max_claims, kind="finished"
+                )
+            ]
         at = run.wakes_at() if run.is_parked else None
         on_poke = run.is_parked and at is None
         return [FollowUp(row.id, row.tenant_id, row.priority, row.trace_id, at, self._max_claims, on_poke)]
@@ -256,7 +260,9 @@ class Engine(OutboxHandler):
             return
         self._hear_at = clock + HEAR_SECONDS
         before = clock - HEAR_SECONDS
-        runs = {run.row.id: item_id for item_id, run in self._runs.items() if self._claimed_at[item_id] < before}
+        runs = {
+            run.row.id: item_id for item_id, run in self._runs.items() if self._claimed_at[item_id] < before
+        }
         if runs:
             for run in resume.hear([self._runs[item_id] for item_id in runs.values()], now):
                 self._active[runs[run.row.id]] = run

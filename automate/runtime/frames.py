@@ -72,7 +72,8 @@ class Frame:
     def is_closed(self) -> bool:
         """Whether the iteration, or one around it, is over already."""
         return any(
-            frame.loop is not None and frame.loop.active.get(frame.index) is not frame for frame in self.outward()
+            frame.loop is not None and frame.loop.active.get(frame.index) is not frame
+            for frame in self.outward()
         )
 
     def contains(self, other: Frame) -> bool:

@@ -84,7 +84,9 @@ class ForEachStep(LoopStep):
     def prepare(self, config: Mapping[str, Any]) -> LoopRules:
         """Compile the template of the results."""
         return LoopRules(
-            config.get("concurrency", 1), ItemErrors(config.get("on_item_error", "stop")), _result_template(config)
+            config.get("concurrency", 1),
+            ItemErrors(config.get("on_item_error", "stop")),
+            _result_template(config),
         )
 
 
@@ -172,5 +174,7 @@ def _result_template(config: Mapping[str, Any]) -> Template | None:
 def _unknown(config: Mapping[str, Any], schema: Mapping[str, Any]) -> list[Problem]:
     known = schema["properties"]
     return [
-        Problem(name, f"is unknown; known: {', '.join(sorted(known))}") for name in config if name not in known
+        Problem(name, f"is unknown; known: {', '.join(sorted(known))}")
+        for name in config
+        if name not in known
     ]

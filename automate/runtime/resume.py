@@ -253,7 +253,9 @@ def _restore_step(run: Run, spot: Spot, step: StepRow, answer: Answer | None, no
     elif step.status == StepStatus.RUNNING and node.body is not None:
         _reopen(run, spot, step, now)
     elif step.status == StepStatus.WAITING or (
-        step.status == StepStatus.FAILED and step.wake_at is not None and step.error_code != ErrorCodes.WORKER_LOST
+        step.status == StepStatus.FAILED
+        and step.wake_at is not None
+        and step.error_code != ErrorCodes.WORKER_LOST
     ):
         again = step.status == StepStatus.FAILED or bool(step.error_code)
         run.waiting[step.path] = Waiting(spot, step, step.wake_at, again, step.awaits)

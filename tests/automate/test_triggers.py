@@ -75,7 +75,10 @@ def test_model_trigger_listens_to_exactly_its_changes(changes, matches):
 
 
 def test_model_trigger_listens_to_models_only():
-    assert trigger_spec("model", {"model": "auth.Group", "changes": ["created"]}, automation_id="").source == "model"
+    assert (
+        trigger_spec("model", {"model": "auth.Group", "changes": ["created"]}, automation_id="").source
+        == "model"
+    )
 
 
 @pytest.mark.django_db(transaction=True)

@@ -57,7 +57,11 @@ def test_execution_open_for_too_long_starts_the_watcher_once():
     open_for(30, made)
     assert [announce_overdue(), announce_overdue()] == [1, 0]
     event = Event.objects.get()
-    assert (event.type, event.source, event.payload["status"]) == ("execution.overdue.orders", "execution", "WAITING")
+    assert (event.type, event.source, event.payload["status"]) == (
+        "execution.overdue.orders",
+        "execution",
+        "WAITING",
+    )
     assert event.payload["open_seconds"] >= 90
     drain()
     assert Execution.objects.get(automation__slug="watcher").cause_execution_id == late.id

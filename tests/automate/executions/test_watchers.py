@@ -53,7 +53,12 @@ def test_failure_is_told_with_what_is_known_of_it():
     made = watched()
     watching(on="failed")
     failed = ended(
-        made, error_code="PERMANENT_ERROR", error_summary="a: no", output={"n": 1}, depth=2, trace_id="trace-1"
+        made,
+        error_code="PERMANENT_ERROR",
+        error_summary="a: no",
+        output={"n": 1},
+        depth=2,
+        trace_id="trace-1",
     )
     assert announce([failed.id]) == 1
     event = Event.objects.get()
@@ -113,7 +118,9 @@ def test_glob_of_slugs_picks_the_workflows(glob, heard):
     assert sorted(one.slug for one in made if is_watched(TENANT, str(one.id))) == heard
     announce([ended(one).id for one in made])
     drain()
-    told = Execution.objects.filter(automation__slug="watcher").values_list("event__payload__workflow", flat=True)
+    told = Execution.objects.filter(automation__slug="watcher").values_list(
+        "event__payload__workflow", flat=True
+    )
     assert sorted(told) == heard
 
 
