@@ -14,19 +14,29 @@ class AutomateConfig(AppConfig):
 
     def ready(self) -> None:
         """Register what the engine brings."""
-        from automate import doctor, model_triggers
+        from automate import admission, doctor, model_triggers
+        from automate.aftermath import FinishedHandler
         from automate.executions import overdue, watchers
+        from automate.approvals.steps import register_approval_step
+        from automate.limits.debounce import DebounceHandler
         from automate.outbox_handlers import EngineHandler
         from automate.runtime.builtin import register_builtin_steps
         from automate.schedules import fire_due
+        from automate.subworkflows import register_subworkflow_step
         from automate.waits.steps import register_wait_steps
         from automate_core.outbox.duties import Duty, duty_registry
         from automate_core.outbox.handlers import handler_registry, register_handler
 
         register_builtin_steps()
+        register_subworkflow_step()
         register_wait_steps()
+        register_approval_step()
         if "event" not in handler_registry:
             register_handler(EngineHandler)
+            register_handler(FinishedHandler)
+            register_handler(admission.AdmissionHandler)
+            register_handler(DebounceHandler)
+            duty_registry.register("admission", admission.OVERLOOKED)
             duty_registry.register("schedules", Duty("schedules", 1.0, fire_due))
             duty_registry.register("overdue", Duty("overdue", 5.0, overdue.announce_overdue))
         doctor.register()

@@ -8,7 +8,7 @@ from uuid import UUID
 from asgiref.sync import sync_to_async
 
 from automate.emission import emit
-from automate.executions.verbs import start_execution
+from automate.executions.start import start_execution
 
 
 def emit_event(

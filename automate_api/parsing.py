@@ -87,6 +87,25 @@ class StrictJSONParser(BaseParser):
         return value
 
 
+class NoBodyParser(BaseParser):
+    """Reads a form without fields, which some clients send where they mean no body."""
+
+    media_type = "multipart/form-data"
+
+    def parse(
+        self, stream: IO[Any], media_type: str | None = None, parser_context: Mapping[str, Any] | None = None
+    ) -> Any:
+        """Return an empty object; raises UnsupportedMediaType when the form has fields."""
+        boundary = str(_MediaType(media_type or "").params.get("boundary", "")).encode()
+        try:
+            data = stream.read(len(boundary) + 10)
+        except (OSError, RawPostDataException) as error:
+            raise MalformedBody("The body could not be read to its end") from error
+        if data.strip() != b"--" + boundary + b"--":
+            raise UnsupportedMediaType(media_type or "", "Send a JSON body, or none")
+        return {}
+
+
 class ORJSONRenderer(BaseRenderer):
     """Writes JSON; times in UTC end in Z."""
 

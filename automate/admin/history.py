@@ -9,11 +9,13 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.safestring import SafeString
 
-from automate.executions import verbs
+from automate.executions import control
 from automate.models import Event, Execution, StepRun
+from automate.replays import replay
 from automate_core.admin_base import (
     HistoryAdmin,
     HistoryInline,
+    actor,
     apply_to_each,
     error_text,
     moment,
@@ -94,15 +96,16 @@ class ExecutionAdmin(HistoryAdmin):
     fieldsets = (
         (None, {"fields": (
             ("automation", "version"), ("event", "trigger"), ("shown_status", "took"),
-            ("created", "started", "finished"), "error_code", "error_summary", "shown_context",
+            ("created", "started", "finished"), "error_code", "error_summary", "shown_context", "shown_output",
         )}),
         ("More", {"classes": ("collapse",), "fields": (
             "id", "tenant", "trace_id", ("attempt", "replay_of"), ("priority", "key"),
-            ("cause_execution_id", "depth"), "cancel_requested_at",
+            ("cause_execution_id", "depth"), ("parent_execution_id", "parent_path"),
+            ("cancel_requested_at", "paused_at", "held_at"),
         )}),
     )  # fmt: skip
     inlines = (StepRunInline,)
-    actions = ("replay",)
+    actions = ("replay", "cancel", "pause", "resume")
 
     @admin.display(description="id", ordering="id")
     def short_id(self, execution: Execution) -> SafeString:
@@ -145,10 +148,39 @@ class ExecutionAdmin(HistoryAdmin):
         """Show the context."""
         return pretty_json(execution.context)
 
+    @admin.display(description="output")
+    def shown_output(self, execution: Execution) -> SafeString:
+        """Show the output."""
+        return pretty_json(execution.output)
+
     @admin.action(description="Replay the selected executions", permissions=["operate"])
     def replay(self, request: HttpRequest, queryset: QuerySet[Execution]) -> None:
         """Queue a new execution of the live version with the same input, for each."""
-        apply_to_each(request, queryset.select_related("automation"), verbs.replay, done="queued again")
+        by = actor(request)
+        apply_to_each(request, queryset, lambda execution: replay(execution, by=by), done="queued again")
+
+    @admin.action(description="Cancel the selected executions", permissions=["operate"])
+    def cancel(self, request: HttpRequest, queryset: QuerySet[Execution]) -> None:
+        """End each: at once, or as soon as its worker has let its calls return."""
+        by = actor(request)
+        apply_to_each(
+            request,
+            queryset,
+            lambda execution: control.cancel(execution, by=by),
+            done="cancelled or asked to stop",
+        )
+
+    @admin.action(description="Pause the selected executions", permissions=["operate"])
+    def pause(self, request: HttpRequest, queryset: QuerySet[Execution]) -> None:
+        """Start no further step of each until it is resumed."""
+        by = actor(request)
+        apply_to_each(request, queryset, lambda execution: control.pause(execution, by=by), done="paused")
+
+    @admin.action(description="Resume the selected executions", permissions=["operate"])
+    def resume(self, request: HttpRequest, queryset: QuerySet[Execution]) -> None:
+        """Let each go on."""
+        by = actor(request)
+        apply_to_each(request, queryset, lambda execution: control.resume(execution, by=by), done="resumed")
 
 
 @admin.register(StepRun)
@@ -170,6 +202,7 @@ class StepRunAdmin(HistoryAdmin):
             "id", "tenant", ("node_key", "node_type"), ("effect", "route"), "seq", "wake_at",
         )}),
     )  # fmt: skip
+    actions = ("skip", "retry_now")
 
     @admin.display(description="status", ordering="status")
     def shown_status(self, step: StepRun) -> SafeString:
@@ -215,6 +248,25 @@ class StepRunAdmin(HistoryAdmin):
     def shown_variables(self, step: StepRun) -> SafeString:
         """Show the variables the step set."""
         return pretty_json(step.variables)
+
+    @admin.action(description="Skip the selected waiting steps", permissions=["operate"])
+    def skip(self, request: HttpRequest, queryset: QuerySet[StepRun]) -> None:
+        """Let each go on as if it had succeeded."""
+        by, steps = actor(request), queryset.select_related("execution")
+        apply_to_each(
+            request, steps, lambda step: control.skip(step.execution, step.path, by=by), done="skipped"
+        )
+
+    @admin.action(description="Retry the selected waiting steps now", permissions=["operate"])
+    def retry_now(self, request: HttpRequest, queryset: QuerySet[StepRun]) -> None:
+        """End the wait of each for its next try, or of a delay."""
+        by, steps = actor(request), queryset.select_related("execution")
+        apply_to_each(
+            request,
+            steps,
+            lambda step: control.retry_now(step.execution, step.path, by=by),
+            done="to be tried now",
+        )
 
 
 def _span(start: datetime | None, end: datetime | None) -> str:

@@ -44,7 +44,7 @@ class WorkflowService:
 
     def run(self, automation: Automation, payload: dict[str, Any]) -> Execution:
         """Start an execution with `payload` as its input; raises Conflict for a workflow that is off."""
-        return verbs.start_execution(slug=automation.slug, payload=payload)
+        return start_execution(slug=automation.slug, payload=payload)
 
     def problems(self, **fields: Any) -> list[Problem]:
         """Return what is wrong with a graph and a trigger."""

@@ -10,6 +10,7 @@ from automate.emission import emit
 from automate.executions import verbs
 from automate.models import Automation, Event, Execution, StepRun
 from automate.pruning import Pruned, prunable, prune
+from automate.replays import replay as again
 from automate.workflows import create_workflow
 from automate_core.models import OutboxItem
 from automate_core.outbox import enqueue
@@ -136,7 +137,7 @@ def test_prune_keeps_the_original_of_a_replay_that_stays() -> None:
     event_id = aged_event("order-1")
     original = aged_execution(automation, event_id=event_id)
     replay = aged_execution(automation, event_id=event_id, replay_of=original)
-    verbs.replay(replay)
+    again(replay, by="test")
     assert prunable(before=cutoff()) == Pruned()
     assert prune(before=cutoff()) == Pruned()
     Drain().run_until_empty()

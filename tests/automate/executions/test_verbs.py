@@ -7,6 +7,7 @@ import pytest
 from automate.events import run_workflow
 from automate.executions import verbs
 from automate.models import Execution, StepRun
+from automate.replays import replay
 from automate_core.context import trace_scope
 from automate_core.errors import Conflict, ErrorCodes
 from automate_core.models import OutboxItem
@@ -93,4 +94,4 @@ def test_execution_that_failed_by_itself_is_not_revived():
 def test_replay_of_what_has_not_finished_is_refused():
     execution = running(Effect.IDEMPOTENT)
     with pytest.raises(Conflict, match="RUNNING"):
-        verbs.replay(execution)
+        replay(execution, by="test")

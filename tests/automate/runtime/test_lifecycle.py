@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from automate.events import emit_event, run_workflow
-from automate.executions.verbs import replay
 from automate.models import Automation, Execution, StepRun, WorkflowVersion
+from automate.replays import replay
 from automate.runtime import Runtime, plans
 from automate.workflows import delete_workflow, update_workflow
 from automate_core.errors import Conflict, ErrorCodes
@@ -143,7 +143,7 @@ def test_replay_runs_the_live_version_with_the_same_input_and_leaves_the_origina
     emit_event(EVENT, {"n": 5})
     original = finish()
     update_workflow(made, by="test", graph=graph(node("again", "transform", {"output": "{{ input.n }}"})))
-    copy = replay(original)
+    copy = replay(original, by="test")
     copy = finish(copy.id)
     assert (copy.status, copy.replay_of_id, copy.attempt, copy.version.number) == (
         "SUCCESS",
@@ -162,7 +162,7 @@ def test_running_execution_cannot_be_replayed():
     emit_event(EVENT, {})
     drain()
     with pytest.raises(Conflict, match="WAITING"):
-        replay(Execution.objects.get())
+        replay(Execution.objects.get(), by="test")
 
 
 def test_versions_do_not_change_when_the_graph_does_not():

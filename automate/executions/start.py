@@ -1,0 +1,92 @@
+"""Starting executions: of a workflow by its name, and the promise that a worker will run what was started."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+
+import orjson
+from django.db import transaction
+
+from automate.models import Automation, Execution
+from automate_core import conf
+from automate_core.context import current_cause, current_trace_id
+from automate_core.errors import Conflict, NotFound, Problem, ValidationFailed
+from automate_core.outbox import enqueue
+
+
+class ExecutionTooDeep(ValidationFailed):
+    """The chain of executions started from inside executions is too long; the workflows probably form a loop."""
+
+
+def start_execution(
+    *,
+    slug: str,
+    payload: Mapping[str, Any],
+    parent_execution_id: UUID | None = None,
+    parent_path: str = "",
+) -> Execution:
+    """Create an execution of the workflow's live version and queue it, in one transaction.
+
+    Args:
+        slug: of the workflow, in the tenant in context.
+        payload: its input, a JSON object.
+        parent_execution_id: the execution one of whose steps waits for the end of this one.
+        parent_path: path of that step.
+
+    Raises:
+        NotFound, Conflict, ValidationFailed: see `automate.events.run_workflow`.
+        ExecutionTooDeep: started too far down a chain of executions.
+    """
+    context = plain_payload(payload)
+    automation = Automation.objects.filter(slug=slug).first()
+    if automation is None:
+        raise NotFound(f"There is no workflow {slug!r}")
+    if not automation.enabled:
+        raise Conflict(f"The workflow {slug!r} is disabled; enable it to run it")
+    if automation.live_version_id is None:
+        raise Conflict(f"The workflow {slug!r} has no version yet; save a graph first")
+    cause = current_cause()
+    if cause and cause.depth > conf.get().MAX_CAUSATION_DEPTH:
+        raise ExecutionTooDeep(
+            f"The run of {slug!r} would be number {cause.depth} in a chain of events and executions; "
+            f"at most {conf.get().MAX_CAUSATION_DEPTH} are allowed"
+        )
+    with transaction.atomic():
+        execution = Execution.objects.create(
+            automation=automation,
+            version_id=automation.live_version_id,
+            context=context,
+            trace_id=current_trace_id(),
+            cause_execution_id=cause.execution_id if cause else None,
+            depth=cause.depth if cause else 0,
+            parent_execution_id=parent_execution_id,
+            parent_path=parent_path,
+        )
+        queue(execution)
+    return execution
+
+
+def queue(execution: Execution) -> None:
+    """Promise that a worker will run the execution."""
+    enqueue(
+        kind="execution",
+        payload={"execution_id": str(execution.id)},
+        priority=execution.priority,
+        tenant_id=execution.tenant_id,
+    )
+
+
+def plain_payload(payload: Any) -> dict[str, Any]:
+    """Return the payload as JSON gives it back; raises ValidationFailed when it is not a JSON object."""
+    if not isinstance(payload, Mapping):
+        raise ValidationFailed.of([Problem("payload", "must be an object")])
+    try:
+        text = orjson.dumps(dict(payload))
+    except TypeError as error:
+        raise ValidationFailed.of([Problem("payload", f"must be JSON: {error}")]) from error
+    if b"\\u0000" in text.replace(b"\\\\", b""):
+        raise ValidationFailed.of([Problem("payload", "must not contain the NUL character")])
+    plain: dict[str, Any] = orjson.loads(text)
+    return plain
