@@ -1,4 +1,4 @@
-"""What follows the end of an execution: its caller is told, its error workflow starts, what it called is called off.
+"""What follows the end of an execution: caller told, place given on, error workflow started, calls called off.
 
 An item `finished` is completed in the transaction that does what it asks for, so each of these happens once, however
 often the worker is lost in between.
@@ -19,6 +19,7 @@ from automate.enums import ExecutionStatus
 from automate.executions import control, finished, signals, watchers
 from automate.executions.signals import Answer, NothingWaits
 from automate.executions.start import start_execution
+from automate.limits import gate
 from automate_core import conf, metrics, sql
 from automate_core.arrays import plain
 from automate_core.context import Cause, cause_scope, tenant_scope, trace_scope
@@ -120,6 +121,7 @@ def follow(execution_ids: Sequence[str]) -> None:
     for execution_id, step_id in sql.execute(_CALLERS, {"ids": ids}):
         _tell(ended[execution_id], step_id)
     watchers.announce(ended)
+    gate.release(ended)
     control.stop(row[0] for row in sql.execute(_CALLED, {"ids": ids}))
     failed = [one for one in ended.values() if one.status == ExecutionStatus.FAILED and one.error_workflow]
     if failed:

@@ -14,7 +14,10 @@ import orjson
 
 from automate.enums import ExecutionStatus, TriggerType
 from automate.executions.rows import ExecutionRow
-from automate.graph import Plan
+from automate.graph import GraphSettings, Plan
+from automate.limits import debounce, gate, throttle
+from automate.limits.keys import render_key
+from automate.limits.windows import Candidate, Debounce, Throttle, Window, window_of, window_problems
 from automate.rules import CompiledRule, compile_rule
 from automate.runtime import plans
 from automate.runtime.retry import RetryPolicy
@@ -38,7 +41,8 @@ WHERE e.id = ANY(%(ids)s::uuid[])
 """
 
 _TRIGGERS = """
-SELECT t.tenant_id::text, t.id::text, t.type, t.event_type, t.source, t.rule::text, a.id::text, a.live_version_id::text
+SELECT t.tenant_id::text, t.id::text, t.type, t.event_type, t.source, t.rule::text, a.id::text, a.live_version_id::text,
+  jsonb_build_object('debounce', t.config -> 'debounce', 'throttle', t.config -> 'throttle')::text
 FROM automate_trigger t JOIN automate_automation a ON a.id = t.automation_id
 WHERE t.tenant_id = ANY(%(tenants)s::uuid[]) AND t.is_enabled AND a.enabled AND a.live_version_id IS NOT NULL
   AND t.type <> 'manual'
@@ -55,6 +59,7 @@ class Route:
     version_id: str
     source: str
     rule: CompiledRule | None
+    window: Window | None = None
 
     def accepts(self, source: str, context: Mapping[str, Any]) -> bool:
         """Tell whether source and rule agree with an event; a rule that cannot be evaluated is not true."""
@@ -108,6 +113,21 @@ class Routes:
                 yield route
 
 
+@dataclass(frozen=True, slots=True)
+class Match:
+    """An event, as its item, row and template data, and one route that accepts it."""
+
+    item: ClaimedItem
+    row: sql.Row
+    event: Mapping[str, Any]
+    route: Route
+
+    @property
+    def context(self) -> str:
+        """The context of an execution it starts, as JSON text."""
+        return orjson.dumps({"source": self.row[3], "event_type": self.row[2]}).decode()
+
+
 _routes: OrderedDict[str, Routes] = OrderedDict()
 
 
@@ -137,34 +157,77 @@ def dispatch(items: Sequence[ClaimedItem], *, policy: RetryPolicy) -> list[tuple
     listeners.tell(
         [listeners.Heard(row[1], event) for _, row, event, _ in matched if row is not None and row[9]]
     )
-    live = plans.load({route.version_id for *_, routes in matched for route in routes})
-    return [
-        (
-            item,
-            [
-                _begin(row, event, route, live[route.version_id], policy)
-                for route in routes
-                if row is not None
-            ],
-        )
+    found = [
+        Match(item, row, event, route)
         for item, row, event, routes in matched
+        if row is not None
+        for route in routes
+    ]
+    live = plans.load({match.route.version_id for match in found})
+    runs: dict[int, list[Run]] = {item.id: [] for item in items}
+    newcomers: list[gate.Newcomer] = []
+    for match in _after_windows(found):
+        plan = live[match.route.version_id]
+        wanted = plan.plan.settings if plan.plan else GraphSettings()
+        key = gate.key_of(wanted, match.route.automation_id, match.event)
+        if key is None:
+            runs[match.item.id].append(_begin(match, plan, wanted.priority, policy))
+        else:
+            newcomers.append(_newcomer(match, wanted.priority, key))
+    gate.store(newcomers)
+    return [(item, runs[item.id]) for item in items]
+
+
+def _after_windows(matches: list[Match]) -> list[Match]:
+    """Return the matches that start something now, after debounced and throttled triggers had their say."""
+    if not any(match.route.window for match in matches):
+        return matches
+    gathered: list[tuple[Candidate, Debounce]] = []
+    counted: list[tuple[Candidate, Throttle]] = []
+    for match in matches:
+        window = match.route.window
+        if window is None:
+            continue
+        candidate = Candidate(
+            tenant_id=match.row[1],
+            trigger_id=match.route.trigger_id,
+            event_id=match.row[0],
+            key=render_key(window.key, match.event),
+        )
+        if isinstance(window, Debounce):
+            gathered.append((candidate, window))
+        else:
+            counted.append((candidate, window))
+    debounce.absorb(gathered)
+    passed = throttle.sift(counted)
+    return [
+        match
+        for match in matches
+        if match.route.window is None or (match.route.trigger_id, match.row[0]) in passed
     ]
 
 
-def _begin(
-    row: sql.Row, event: dict[str, Any], route: Route, live: plans.LivePlan, policy: RetryPolicy
-) -> Run:
+def _begin(match: Match, live: plans.LivePlan, priority: int, policy: RetryPolicy) -> Run:
+    row = match.row
     execution = ExecutionRow(
-        id=str(uuid7()), tenant_id=row[1], automation_id=route.automation_id, version_id=route.version_id,
-        event_id=row[0], trigger_id=route.trigger_id, status=ExecutionStatus.RUNNING.value,
-        context=orjson.dumps({"source": row[3], "event_type": row[2]}).decode(), trace_id=row[5],
-        cause_execution_id=row[7], depth=row[6], priority=0,
+        id=str(uuid7()), tenant_id=row[1], automation_id=match.route.automation_id, version_id=match.route.version_id,
+        event_id=row[0], trigger_id=match.route.trigger_id, status=ExecutionStatus.RUNNING.value,
+        context=match.context, trace_id=row[5], cause_execution_id=row[7], depth=row[6], priority=priority,
     )  # fmt: skip
-    scope = new_scope(event=event, row=execution, workflow=live.workflow)
+    scope = new_scope(event=match.event, row=execution, workflow=live.workflow)
     run = Run(plan=live.plan or Plan((), ()), row=execution, scope=scope, policy=policy, fresh=True)
     if live.plan is None:
         run.row.error_code, run.row.error_summary = ErrorCodes.VALIDATION_ERROR.value, live.error
     return run
+
+
+def _newcomer(match: Match, priority: int, key: str) -> gate.Newcomer:
+    row = match.row
+    return gate.Newcomer(
+        id=str(uuid7()), tenant_id=row[1], automation_id=match.route.automation_id, version_id=match.route.version_id,
+        event_id=row[0], trigger_id=match.route.trigger_id, context=match.context, trace_id=row[5],
+        cause_execution_id=row[7], depth=row[6], priority=priority, key=key,
+    )  # fmt: skip
 
 
 def _refresh(revisions: Mapping[str, int]) -> None:
@@ -177,15 +240,30 @@ def _refresh(revisions: Mapping[str, int]) -> None:
     if stale:
         # Kept only when complete: with a table left empty by a lost connection, events would start nothing.
         fresh = {tenant_id: Routes(revisions[tenant_id]) for tenant_id in stale}
-        for tenant_id, trigger_id, kind, event_type, source, rule, automation_id, version_id in sql.execute(
-            _TRIGGERS, {"tenants": stale}
-        ):
+        for (
+            tenant_id,
+            trigger_id,
+            kind,
+            event_type,
+            source,
+            rule,
+            automation_id,
+            version_id,
+            windows,
+        ) in sql.execute(_TRIGGERS, {"tenants": stale}):
             try:
                 compiled = compile_rule(orjson.loads(rule)) if rule not in (None, "null") else None
             except AutomateError as error:
                 logger.warning("dispatch.rule_invalid", extra={"trigger": trigger_id, "error": error.message})
                 continue
-            route = Route(trigger_id, automation_id, version_id, source, compiled)
+            config = orjson.loads(windows)
+            if problems := window_problems(config):
+                logger.warning(
+                    "dispatch.window_invalid", extra={"trigger": trigger_id, "error": problems[0].message}
+                )
+                continue
+            window = window_of(config)
+            route = Route(trigger_id, automation_id, version_id, source, compiled, window)
             fresh[tenant_id].add(kind, event_type, route)
         _routes.update(fresh)
     for tenant_id in revisions:

@@ -13,6 +13,7 @@ from django.db.models import Model
 from automate.cron import InvalidSchedule
 from automate.enums import TriggerType
 from automate.forms import form_problems
+from automate.limits.windows import window_problems
 from automate.rules import compile_rule
 from automate.timetable import Timetable
 from automate_core.errors import AutomateError, Problem
@@ -28,9 +29,10 @@ OVERDUE_LIMIT_SECONDS = 366 * 86_400
 """Longest time after which an execution is overdue: a leap year."""
 
 _FOR_ALL = frozenset({"event_type", "source", "rule"})
+_WINDOWS = frozenset({"debounce", "throttle"})
 KEYS: dict[str, frozenset[str]] = {
-    TriggerType.WEBHOOK.value: _FOR_ALL,
-    TriggerType.EVENT.value: _FOR_ALL,
+    TriggerType.WEBHOOK.value: _FOR_ALL | _WINDOWS,
+    TriggerType.EVENT.value: _FOR_ALL | _WINDOWS,
     TriggerType.SCHEDULE.value: _FOR_ALL
     | {
         "cron",
@@ -44,8 +46,8 @@ KEYS: dict[str, frozenset[str]] = {
     }
     | {"end_at"},
     TriggerType.MANUAL.value: _FOR_ALL | {"form"},
-    TriggerType.MODEL.value: _FOR_ALL | {"model", "changes", "fields"},
-    TriggerType.EXECUTION.value: _FOR_ALL | {"on", "workflow", "after_seconds"},
+    TriggerType.MODEL.value: _FOR_ALL | _WINDOWS | {"model", "changes", "fields"},
+    TriggerType.EXECUTION.value: _FOR_ALL | _WINDOWS | {"on", "workflow", "after_seconds"},
 }
 """What the configuration of each type of trigger may hold."""
 
@@ -82,6 +84,7 @@ def trigger_problems(kind: Any, config: Any) -> list[Problem]:
         )
     if config.get("rule") is not None:
         found += _rule_problems(config["rule"])
+    found += window_problems(config)
     if not found:
         found = _PROBLEMS[kind](config)
     if not found and config.get("rule") is not None:

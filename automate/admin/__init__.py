@@ -1,6 +1,7 @@
 """The engine in the admin: its history to look at, its verbs as actions."""
 
 from automate.admin.history import EventAdmin, ExecutionAdmin, StepRunAdmin
+from automate.admin.windows import TriggerWindowAdmin, WindowedEventAdmin
 from automate.admin.workflows import (
     AutomationAdmin,
     RoutingRevisionAdmin,
@@ -16,6 +17,8 @@ __all__ = [
     "RoutingRevisionAdmin",
     "StepRunAdmin",
     "TriggerAdmin",
+    "TriggerWindowAdmin",
     "WebhookSourceAdmin",
+    "WindowedEventAdmin",
     "WorkflowVersionAdmin",
 ]

@@ -1,4 +1,4 @@
-"""Starting executions: of a workflow by its name, and the promise that a worker will run what was started."""
+"""Starting executions: of a workflow by its name, with a given input."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from uuid import UUID
 import orjson
 from django.db import transaction
 
+from automate.limits import gate
 from automate.models import Automation, Execution
 from automate_core import conf
 from automate_core.context import current_cause, current_trace_id
 from automate_core.errors import Conflict, NotFound, Problem, ValidationFailed
-from automate_core.outbox import enqueue
 
 
 class ExecutionTooDeep(ValidationFailed):
@@ -28,6 +28,8 @@ def start_execution(
     parent_path: str = "",
 ) -> Execution:
     """Create an execution of the workflow's live version and queue it, in one transaction.
+
+    Where the workflow limits how many run at once, it waits for its place.
 
     Args:
         slug: of the workflow, in the tenant in context.
@@ -54,28 +56,26 @@ def start_execution(
             f"at most {conf.get().MAX_CAUSATION_DEPTH} are allowed"
         )
     with transaction.atomic():
+        terms = gate.terms(
+            version_id=automation.live_version_id,
+            automation_id=automation.id,
+            event={"id": None, "type": "manual", "source": "", "payload": context},
+        )
         execution = Execution.objects.create(
             automation=automation,
             version_id=automation.live_version_id,
             context=context,
+            priority=terms.priority,
+            key=terms.key,
+            held_at=terms.held_at,
             trace_id=current_trace_id(),
             cause_execution_id=cause.execution_id if cause else None,
             depth=cause.depth if cause else 0,
             parent_execution_id=parent_execution_id,
             parent_path=parent_path,
         )
-        queue(execution)
+        gate.queue(execution)
     return execution
-
-
-def queue(execution: Execution) -> None:
-    """Promise that a worker will run the execution."""
-    enqueue(
-        kind="execution",
-        payload={"execution_id": str(execution.id)},
-        priority=execution.priority,
-        tenant_id=execution.tenant_id,
-    )
 
 
 def plain_payload(payload: Any) -> dict[str, Any]:

@@ -2,7 +2,8 @@
 
 from automate.executions.burial import bury, is_gone, revive, with_calls
 from automate.executions.control import cancel, pause, resume, retry_now, skip
-from automate.executions.start import ExecutionTooDeep, queue, start_execution
+from automate.executions.start import ExecutionTooDeep, start_execution
+from automate.limits.gate import queue
 
 __all__ = [
     "ExecutionTooDeep",

@@ -2,6 +2,7 @@
 
 from automate.models.event import Event, WebhookSource
 from automate.models.execution import Execution, StepRun
+from automate.models.window import TriggerWindow, WindowedEvent, WindowKind
 from automate.models.workflow import Automation, RoutingRevision, Trigger, WorkflowVersion
 
 __all__ = [
@@ -11,6 +12,9 @@ __all__ = [
     "RoutingRevision",
     "StepRun",
     "Trigger",
+    "TriggerWindow",
     "WebhookSource",
+    "WindowKind",
+    "WindowedEvent",
     "WorkflowVersion",
 ]

@@ -8,8 +8,9 @@ from typing import Any
 from django.db import transaction
 
 from automate.enums import ExecutionStatus
-from automate.executions.start import plain_payload, queue
+from automate.executions.start import plain_payload
 from automate.graph import Plan
+from automate.limits import gate
 from automate.models import Event, Execution, WorkflowVersion
 from automate.replays.reuse import Outcome, Reuse, choose
 from automate.runtime import plans
@@ -95,7 +96,7 @@ def replay(
             _refuse_repeats(reuse.repeated, force)
             copy = _made(original, pinned, given)
             _reuse(reuse, plan, copy)
-        queue(copy)
+        gate.queue(copy)
         audit.record(
             actor=by,
             action="execution.replay",
@@ -168,6 +169,10 @@ def _made(original: Execution, version: WorkflowVersion, given: dict[str, Any] |
         )  # fmt: skip
     elif given is not None:
         context = given
+    seen = {"type": "manual", "source": "", "payload": context}
+    if event is not None:
+        seen = {"type": event.type, "source": event.source, "payload": event.payload}
+    terms = gate.terms(version_id=version.pk, automation_id=original.automation_id, event=seen)
     return Execution.all_tenants.create(
         tenant_id=original.tenant_id,
         automation_id=original.automation_id,
@@ -177,7 +182,9 @@ def _made(original: Execution, version: WorkflowVersion, given: dict[str, Any] |
         context=context,
         replay_of=original,
         attempt=original.attempt + 1,
-        priority=original.priority,
+        priority=terms.priority,
+        key=terms.key,
+        held_at=terms.held_at,
         trace_id=current_trace_id(),
         depth=original.depth,
     )

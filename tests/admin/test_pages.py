@@ -24,7 +24,9 @@ from automate.models import (
     RoutingRevision,
     StepRun,
     Trigger,
+    TriggerWindow,
     WebhookSource,
+    WindowedEvent,
     WorkflowVersion,
 )
 from automate.workflows import create_workflow
@@ -113,6 +115,13 @@ MAKE: dict[type[Model], Callable[[int], object]] = {
     Trigger: make_automation,
     Execution: make_execution,
     StepRun: make_execution,
+    TriggerWindow: lambda number: TriggerWindow.objects.create(
+        trigger=make_automation(number).triggers.get(), kind="throttle", key=XSS,
+        opened_at=timezone.now(), closes_at=timezone.now(),
+    ),
+    WindowedEvent: lambda number: WindowedEvent.objects.create(
+        trigger=make_automation(number).triggers.get(), event_id=uuid7(), has_passed=True
+    ),
     RoutingRevision: lambda _: RoutingRevision.objects.create(tenant_id=uuid7(), revision=1),
 }
 MODELS = sorted(MAKE, key=lambda model: model._meta.label)
