@@ -28,12 +28,13 @@ class Facts:
     """Everything the checks may compare a graph with.
 
     `secrets` are the names stored in the tenant, `connections` its connections by name, and `bound` the connectors
-    whose steps use a connection even when they name none.
+    whose steps use a connection even when they name none; `workflows` are the slugs of its workflows.
     """
 
     sample: Sample | None = None
     secrets: frozenset[str] | None = None
     connections: Mapping[str, KnownConnection] | None = None
+    workflows: frozenset[str] | None = None
     bound: frozenset[str] = field(default=frozenset())
 
 

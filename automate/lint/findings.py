@@ -32,6 +32,7 @@ class Codes(StrEnum):
     STEP_NOT_BEFORE = "step_not_before"
     UNKNOWN_SECRET = "unknown_secret"  # noqa: S105
     UNKNOWN_CONNECTION = "unknown_connection"
+    UNKNOWN_WORKFLOW = "unknown_workflow"
 
 
 @dataclass(frozen=True, slots=True)

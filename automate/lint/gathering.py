@@ -34,6 +34,7 @@ def stored_facts() -> Facts:
     return Facts(
         secrets=frozenset(Secret.objects.values_list("name", flat=True)),
         connections={name: KnownConnection(connector, is_on) for name, connector, is_on in rows},
+        workflows=frozenset(Automation.objects.values_list("slug", flat=True)),
         bound=frozenset(key for key in registry if registry.get_connector(key).requires_connection),
     )
 
@@ -52,7 +53,13 @@ def lint_workflow(
     found = [
         Finding(Codes.INVALID, "", problem.field, problem.message, Severity.ERROR) for problem in problems
     ]
-    sample = None if found else last_sample(automation, trigger_spec(trigger_type, trigger_config))
+    sample = (
+        None
+        if found
+        else last_sample(
+            automation, trigger_spec(trigger_type, trigger_config, automation_id=str(automation.pk))
+        )
+    )
     return found + lint_graph(graph, find_handler, replace(facts or stored_facts(), sample=sample))
 
 

@@ -29,6 +29,7 @@ CHECKS: tuple[Check, ...] = (
     paths.steps_not_before,
     references.unknown_secrets,
     references.unknown_connections,
+    references.unknown_workflows,
 )
 
 

@@ -1,4 +1,4 @@
-"""Findings about names: secrets and connections a node's configuration refers to and the tenant does not have."""
+"""Findings about names: secrets, connections and workflows a graph refers to and the tenant does not have."""
 
 from __future__ import annotations
 
@@ -36,6 +36,25 @@ def unknown_connections(drawing: Drawing, facts: Facts) -> Iterator[Finding]:
             if problem:
                 field = f"{spot.where}.config.connection"
                 yield Finding(Codes.UNKNOWN_CONNECTION, spot.key, field, problem)
+
+
+def unknown_workflows(drawing: Drawing, facts: Facts) -> Iterator[Finding]:
+    """Find workflows to be run that do not exist."""
+    if facts.workflows is None:
+        return
+    for node, field, slug in _named_workflows(drawing):
+        if "{{" not in slug and slug not in facts.workflows:
+            message = f"there is no workflow {slug!r}; create it or correct the slug"
+            yield Finding(Codes.UNKNOWN_WORKFLOW, node, field, message)
+
+
+def _named_workflows(drawing: Drawing) -> Iterator[tuple[str, str, str]]:
+    slug = drawing.plan.settings.error_workflow
+    if slug:
+        yield "", "graph.settings.error_workflow", slug
+    for spot in drawing:
+        if spot.node.type == "subworkflow":
+            yield spot.key, f"{spot.where}.config.workflow", spot.config["workflow"]
 
 
 def _problem(name: Any, connector: str, facts: Facts, stored: Mapping[str, Any]) -> str:

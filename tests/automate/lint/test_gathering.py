@@ -17,7 +17,7 @@ pytestmark = pytest.mark.django_db
 
 
 def payload(automation: Automation, kind: str = "event", **config: Any) -> Any:
-    sample = last_sample(automation, trigger_spec(kind, config))
+    sample = last_sample(automation, trigger_spec(kind, config, automation_id=str(automation.pk)))
     return None if sample is None else sample.payload
 
 
@@ -80,6 +80,7 @@ def test_stored_facts_are_those_of_the_tenant() -> None:
     connections.create(name="shop", connector="http", config={"base_url": "https://api.example.com"})
     facts = stored_facts()
     assert (facts.secrets, facts.bound) == (frozenset({"API_KEY"}), frozenset({"slack"}))
+    assert facts.workflows == frozenset()
     assert {name: one.connector for name, one in (facts.connections or {}).items()} == {"shop": "http"}
 
 

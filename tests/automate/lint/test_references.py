@@ -16,6 +16,7 @@ STORED = Facts(
         "chat": KnownConnection("slack"),
     },
     bound=frozenset({"slack"}),
+    workflows=frozenset({"make-invoice"}),
 )
 SAY = {"channel": "#orders", "message": "hi"}
 
@@ -66,4 +67,23 @@ def test_step_that_needs_a_connection_and_names_none_wants_exactly_one() -> None
     )
     assert message("unknown_connection", given, two) == (
         "there are several slack connections; name one in connection"
+    )
+
+
+def test_workflow_that_does_not_exist_is_noticed() -> None:
+    nodes = (
+        node("a", "subworkflow", {"workflow": "make-invoce"}),
+        node("b", "subworkflow", {"workflow": "make-invoice"}),
+    )
+    assert places("unknown_workflow", graph(*nodes), STORED) == [("a", "graph.nodes[0].config.workflow")]
+    assert message("unknown_workflow", graph(*nodes), STORED) == (
+        "there is no workflow 'make-invoce'; create it or correct the slug"
+    )
+    of_errors = graph(log(), settings={"error_workflow": "absent"})
+    assert places("unknown_workflow", of_errors, STORED) == [("", "graph.settings.error_workflow")]
+    of_errors = graph(log(), settings={"error_workflow": "make-invoice"})
+    assert places("unknown_workflow", of_errors, STORED) == []
+    assert (
+        places("unknown_workflow", graph(node("a", "subworkflow", {"workflow": "{{ input.slug }}"})), STORED)
+        == []
     )
