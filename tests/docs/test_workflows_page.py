@@ -85,7 +85,7 @@ def test_messages_of_the_page_are_those_of_the_compiler() -> None:
         },
         {
             "nodes": [{"id": "a", "type": "condition", "config": {"rule": True}}, {"id": "b", **log}],
-            "edges": [{"source": "a", "target": "b", "source_handle": "yes"}],
+            "edges": [{"source": "a", "target": "b", "source_handle": "big"}],
         },
         {"nodes": [{"id": "a", "type": "logging", "config": {"message": "{{ x | nope }}"}}]},
         {"nodes": [{"id": "a", "type": "condition", "config": {"rule": {"vra": 1}}}]},
