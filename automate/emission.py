@@ -21,7 +21,7 @@ from automate_core.outbox import doorbell
 from automate_core.outbox.statements import TABLE as OUTBOX
 
 MAX_TYPE_LENGTH = 255
-OWN_SOURCES = frozenset({"schedule", "model", "execution"})
+OWN_SOURCES = frozenset({"schedule", "model", "execution", "approval"})
 """Sources only this package emits from; nobody outside may claim them."""
 
 # Rows are inserted in the order of their keys, so that two batches with the same keys wait and never deadlock.

@@ -45,6 +45,23 @@ class TriggerType(models.TextChoices):
     EXECUTION = "execution"
 
 
+class ApprovalStatus(models.TextChoices):
+    """Where an approval stands."""
+
+    PENDING = "PENDING"
+    APPROVED = "APPROVED"
+    REJECTED = "REJECTED"
+    EXPIRED = "EXPIRED"
+    CANCELLED = "CANCELLED"
+
+
+class Decision(models.TextChoices):
+    """What a voter says."""
+
+    APPROVE = "approve"
+    REJECT = "reject"
+
+
 class EffectClass(models.TextChoices):
     """`automate_core.steps.Effect` as choices of a column."""
 

@@ -1,5 +1,6 @@
 """The engine in the admin: its history to look at, its verbs as actions."""
 
+from automate.admin.approvals import ApprovalAdmin, ApprovalVoteAdmin
 from automate.admin.history import EventAdmin, ExecutionAdmin, StepRunAdmin
 from automate.admin.windows import TriggerWindowAdmin, WindowedEventAdmin
 from automate.admin.workflows import (
@@ -11,6 +12,8 @@ from automate.admin.workflows import (
 )
 
 __all__ = [
+    "ApprovalAdmin",
+    "ApprovalVoteAdmin",
     "AutomationAdmin",
     "EventAdmin",
     "ExecutionAdmin",

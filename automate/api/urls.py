@@ -5,17 +5,20 @@ from __future__ import annotations
 from django.urls import URLPattern, URLResolver, include, path
 from rest_framework.routers import SimpleRouter
 
+from automate.api.approval_links import ApprovalLinkView
 from automate.api.resume import ResumeView
-from automate.api.viewsets import EventViewSet, ExecutionViewSet, WorkflowViewSet
+from automate.api.viewsets import ApprovalViewSet, EventViewSet, ExecutionViewSet, WorkflowViewSet
 from automate.api.webhooks import webhook
 
 router = SimpleRouter()
 router.register("workflows", WorkflowViewSet, basename="workflow")
 router.register("executions", ExecutionViewSet, basename="execution")
 router.register("events", EventViewSet, basename="event")
+router.register("approvals", ApprovalViewSet, basename="approval")
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("webhooks/<str:source>/", webhook, name="webhook"),
+    path("approvals/links/<str:token>/", ApprovalLinkView.as_view(), name="approval-link"),
     path("resume/<str:token>/", ResumeView.as_view(), name="resume"),
     path("", include(router.urls)),
 ]

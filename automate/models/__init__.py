@@ -1,11 +1,14 @@
 """Models of the engine."""
 
+from automate.models.approval import Approval, ApprovalVote
 from automate.models.event import Event, WebhookSource
 from automate.models.execution import Execution, StepRun
 from automate.models.window import TriggerWindow, WindowedEvent, WindowKind
 from automate.models.workflow import Automation, RoutingRevision, Trigger, WorkflowVersion
 
 __all__ = [
+    "Approval",
+    "ApprovalVote",
     "Automation",
     "Event",
     "Execution",

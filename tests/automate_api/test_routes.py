@@ -11,6 +11,7 @@ import pytest
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
 
+from automate.models import Approval
 from automate_api.authentication import AutomateAuthentication
 from automate_api.v1.base import BaseAPIView
 from automate_core.models import Tenant
@@ -28,6 +29,7 @@ PUBLIC = {
     "/api/schema/redoc/": "describes routes, holds no data",
     "/api/automate/webhooks/<source>/": "authenticated by its signature",
     "/api/automate/resume/<token>/": "carries its own token",
+    "/api/automate/approvals/links/<token>/": "carries its own token",
 }
 """Routes that answer without a credential, and why."""
 
@@ -138,9 +140,11 @@ def foreign_ids(
 ) -> dict[str, str]:
     """Ids of another tenant's things, by the collection in the route."""
     workflow = make_workflow(of=other_tenant)
+    execution = make_execution(workflow)
     return {
         "workflows": str(workflow.pk),
-        "executions": str(make_execution(workflow).pk),
+        "executions": str(execution.pk),
+        "approvals": str(Approval.all_tenants.create(execution=execution, path="ask", title="Pay?").pk),
         "events": str(make_event(of=other_tenant).pk),
     }
 

@@ -6,12 +6,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from automate.api.viewsets.approvals import ApprovalViewSet as ApprovalViewSet
     from automate.api.viewsets.events import EventIngestView as EventIngestView
     from automate.api.viewsets.events import EventViewSet as EventViewSet
     from automate.api.viewsets.executions import ExecutionViewSet as ExecutionViewSet
     from automate.api.viewsets.workflows import WorkflowViewSet as WorkflowViewSet
 
 _HOMES = {
+    "ApprovalViewSet": "automate.api.viewsets.approvals",
     "EventIngestView": "automate.api.viewsets.events",
     "EventViewSet": "automate.api.viewsets.events",
     "ExecutionViewSet": "automate.api.viewsets.executions",

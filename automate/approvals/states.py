@@ -1,0 +1,53 @@
+"""The state of an approval: what is stored, corrected by what happened to its step and its deadline since."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+from uuid import UUID
+
+from django.db.models import Case, CharField, Exists, F, OuterRef, Q, QuerySet, Value, When
+from django.db.models.functions import Now
+
+from automate.enums import ApprovalStatus, StepStatus
+from automate.models import Approval, StepRun
+from automate_core import sql
+from automate_core.arrays import plain
+
+_CLOSE = """
+UPDATE automate_approval SET closed_at = clock_timestamp(),
+  status = CASE WHEN deadline <= clock_timestamp() THEN 'EXPIRED' ELSE 'CANCELLED' END
+WHERE execution_id = ANY(%(ids)s::uuid[]) AND status = 'PENDING'
+RETURNING id
+"""
+
+
+def with_state(approvals: QuerySet[Approval]) -> QuerySet[Any]:
+    """Annotate approvals with `state`: PENDING only while a vote can still make a difference."""
+    asking = StepRun.all_tenants.filter(
+        execution_id=OuterRef("execution_id"),
+        path=OuterRef("path"),
+        attempt=OuterRef("attempt"),
+        status=StepStatus.WAITING,
+        answer__isnull=True,
+    )
+    state = Case(
+        When(~Q(status=ApprovalStatus.PENDING), then=F("status")),
+        When(deadline__lte=Now(), then=Value(ApprovalStatus.EXPIRED)),
+        When(execution__cancel_requested_at__isnull=False, then=Value(ApprovalStatus.CANCELLED)),
+        When(~Exists(asking), then=Value(ApprovalStatus.CANCELLED)),
+        default=Value(ApprovalStatus.PENDING),
+        output_field=CharField(),
+    )
+    return approvals.annotate(state=state)
+
+
+def state_of(approval: Approval) -> str:
+    """Return the state of one approval now."""
+    found: str = with_state(Approval.all_tenants.filter(pk=approval.pk)).values_list("state", flat=True).get()
+    return found
+
+
+def close_for(execution_ids: Iterable[UUID | str]) -> int:
+    """Close what finished executions still asked, as EXPIRED or CANCELLED; return how many approvals that were."""
+    return len(sql.execute(_CLOSE, {"ids": plain(execution_ids)}))
