@@ -36,7 +36,8 @@ made AS (
     lease_renewed_at, lease_expires_at, trace_id)
   SELECT x.tenant_id, 'execution', jsonb_build_object('execution_id', x.id), %(max_attempts)s, 'CLAIMED', 1,
     %(worker)s, 1, clock.now, clock.now + make_interval(secs => %(lease)s), x.trace_id
-  FROM automate_execution x, clock WHERE x.id = %(execution)s::uuid AND NOT EXISTS (SELECT 1 FROM held)
+  FROM automate_execution x, clock
+  WHERE x.id = %(execution)s::uuid AND x.held_at IS NULL AND NOT EXISTS (SELECT 1 FROM held)
   RETURNING {statements.COLUMNS})
 SELECT * FROM taken UNION ALL SELECT * FROM made
 """

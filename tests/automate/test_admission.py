@@ -17,10 +17,12 @@ from automate.executions import verbs
 from automate.limits import gate
 from automate.models import Automation, Execution
 from automate.replays import replay
+from automate.runtime.local import Runtime
 from automate.workflows import update_workflow
 from automate_core.models import OutboxItem
 from automate_core.outbox.drain import Drain
-from tests.factories.engine import EVENT, drain, node, workflow
+from tests.factories.engine import EVENT, drain, node, wake, workflow
+from tests.factories.killing import lose_after
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -334,6 +336,45 @@ def test_item_nobody_can_read_becomes_a_dead_letter_and_spares_its_neighbours():
     admit_only()
     assert list(OutboxItem.objects.filter(kind="admit").values_list("status", flat=True)) == ["FAILED"]
     assert open_count() == 1
+
+
+def test_run_execution_waits_for_the_place_of_a_held_execution():
+    limited(limit=1)
+    for _ in range(2):
+        emit_event(EVENT, {})
+    drain()
+    held = Execution.objects.get(held_at__isnull=False)
+    Runtime(patience_seconds=0).run_execution(held.id)
+    assert states() == [("WAITING", False), ("QUEUED", True)]
+
+
+def test_caller_of_a_dropped_execution_is_told():
+    limited(limit=1, on_limit="drop")
+    run_workflow("orders", {})
+    make("caller", {"nodes": [node("call", "subworkflow", {"workflow": "orders", "input": {}})]})
+    called = run_workflow("caller", {})
+    drain()
+    step = Execution.objects.get(pk=called).steps.get()
+    assert (step.status, step.error_code) == ("FAILED", "CHILD_FAILED")
+
+
+@pytest.mark.timeout(120)
+def test_worker_lost_at_any_commit_leaves_nobody_waiting():
+    limited(LOG, limit=1)
+    for commits in range(1, 100):
+        for _ in range(3):
+            emit_event(EVENT, {})
+        lost = lose_after(commits)
+        for _ in range(20):
+            drain()
+            if not OutboxItem.objects.exists():
+                break
+            wake()
+        assert Execution.objects.exclude(status="SUCCESS").count() == 0
+        assert Execution.objects.count() == 3 * commits
+        if not lost:
+            break
+    assert commits > 5
 
 
 @pytest.mark.timeout(120)

@@ -13,13 +13,17 @@ import pytest
 from django.db import connection as database
 from django.db.models import F
 
+from automate.events import emit_event
+from automate.models import Execution, StepRun
 from automate_connectors import connections
 from automate_connectors.models import Connection, ConnectionTurn
 from automate_connectors.pace import LATE_SECONDS, Turn, rate_problems, take_turn
 from automate_connectors.steps import action_handler
 from automate_connectors.testing import recorder
 from automate_core.errors import NotYet, Problem, ValidationFailed
+from automate_core.models import OutboxItem
 from automate_core.steps import StepContext
+from tests.factories.engine import EVENT, drain, node, workflow
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -137,6 +141,20 @@ def test_limit_of_one_connection_does_not_slow_another(limited, context):
     handler = action_handler("recorder.post")
     handler.run({"connection": "other"}, context)
     assert len(limited.calls) == 2
+
+
+def test_step_that_waits_for_its_turn_holds_no_worker_and_uses_up_no_try(limited):
+    connections.change(api(), rate_limit={"limit": 20, "per_seconds": 1})
+    workflow(node("call", "recorder.post", {"connection": "api", "value": "{{ event.payload.n }}"}))
+    for n in range(8):
+        emit_event(EVENT, {"n": n})
+    drain()
+    assert OutboxItem.objects.filter(status="CLAIMED").count() == 0
+    while Execution.objects.filter(finished_at=None).exists():
+        drain()
+    steps = StepRun.objects.values_list("status", "attempt")
+    assert (set(steps), len(steps)) == ({("SUCCESS", 1)}, 8)
+    assert sorted(call.input_data["value"] for call in limited.calls) == list(range(8))
 
 
 @pytest.mark.parametrize("burst", [1, 4])

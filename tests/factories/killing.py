@@ -23,7 +23,7 @@ def outcomes_under_kills(payload: Mapping[str, Any], *, least: int = 2) -> Itera
     """
     for commits in range(1, MOST):
         emit_event(EVENT, dict(payload))
-        lost = _lose_after(commits)
+        lost = lose_after(commits)
         execution = finish(Execution.objects.order_by("-id").values_list("id", flat=True).first()) if lost else None
         if execution is None:
             assert commits > least, f"The run was over after {commits} commits"
@@ -33,7 +33,7 @@ def outcomes_under_kills(payload: Mapping[str, Any], *, least: int = 2) -> Itera
     raise AssertionError(f"Not over after {MOST} commits")
 
 
-def _lose_after(commits: int) -> bool:
+def lose_after(commits: int) -> bool:
     """Let a worker make so many commits and abandon it; return False when it came to its end before."""
     worker = Drain()
     quiet = 0
