@@ -12,10 +12,10 @@ from automate.executions.burial import bury, revive
 from automate.models import Execution, StepRun
 from automate.workflows import create_workflow
 from automate_core.context import tenant_scope
-from automate_core.models import OutboxItem, Tenant
 from automate_core.ids import uuid7
+from automate_core.models import OutboxItem, Tenant
 from automate_core.outbox.drain import Drain
-from tests.factories.engine import drain, finish, lose_workers, node, wake, workflow
+from tests.factories.engine import drain, finish, lose_workers, node, wake
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -58,7 +58,12 @@ def test_failure_starts_the_error_workflow_with_what_happened():
     drain()
     failed = Execution.objects.get(pk=failed_id)
     ran = runs_of("alarm").get()
-    assert (ran.status, ran.cause_execution_id, ran.depth, ran.trace_id) == ("SUCCESS", failed.id, 1, failed.trace_id)
+    assert (ran.status, ran.cause_execution_id, ran.depth, ran.trace_id) == (
+        "SUCCESS",
+        failed.id,
+        1,
+        failed.trace_id,
+    )
     assert ran.context == {
         "execution_id": failed_id,
         "workflow": "orders",

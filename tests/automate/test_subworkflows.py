@@ -80,7 +80,11 @@ def test_fire_and_forget_goes_on_at_once_and_ties_nobody():
     drain()
     made = Execution.objects.exclude(pk=execution_id).get()
     assert Execution.objects.get(pk=execution_id).status == "SUCCESS"
-    assert (made.status, made.parent_execution_id, str(made.cause_execution_id)) == ("WAITING", None, execution_id)
+    assert (made.status, made.parent_execution_id, str(made.cause_execution_id)) == (
+        "WAITING",
+        None,
+        execution_id,
+    )
     assert StepRun.objects.get(path="after").output_data == {"execution_id": str(made.id)}
 
 
@@ -145,9 +149,7 @@ def test_child_is_made_once_however_often_the_worker_is_lost(monkeypatch):
 
 def test_chain_of_workflows_that_call_themselves_ends_with_a_clear_error(settings):
     settings.AUTOMATE = {**settings.AUTOMATE, "MAX_CAUSATION_DEPTH": 3}
-    workflow(
-        node("again", "subworkflow", {"workflow": "orders"}), trigger_type="manual", trigger_config={}
-    )
+    workflow(node("again", "subworkflow", {"workflow": "orders"}), trigger_type="manual", trigger_config={})
     execution_id = run_workflow("orders", {})
     drain()
     parent = Execution.objects.get(pk=execution_id)
@@ -162,8 +164,16 @@ def test_chain_of_workflows_that_call_themselves_ends_with_a_clear_error(setting
     [
         ({"workflow": "absent"}, "NOT_FOUND", "There is no workflow 'absent'"),
         ({"workflow": "child"}, "CONFLICT", "is disabled"),
-        ({"workflow": "child", "input": "{{ input.n }}"}, "PERMANENT_ERROR", "input must be an object, not 1"),
-        ({"workflow": "child", "timeout_seconds": "{{ input.no }}"}, "PERMANENT_ERROR", "timeout_seconds must be"),
+        (
+            {"workflow": "child", "input": "{{ input.n }}"},
+            "PERMANENT_ERROR",
+            "input must be an object, not 1",
+        ),
+        (
+            {"workflow": "child", "timeout_seconds": "{{ input.no }}"},
+            "PERMANENT_ERROR",
+            "timeout_seconds must be",
+        ),
     ],
 )
 def test_call_that_cannot_be_made_fails_the_step(config, code, message):
@@ -195,7 +205,11 @@ def test_wrong_config_is_named(config, field):
 def test_called_in_a_loop_each_iteration_has_its_child():
     child(node("double", "transform", {"output": "{{ input.n }}"}))
     workflow(
-        node("each", "for_each", {"items": "{{ input.all }}", "concurrency": 2, "result": "{{ steps.call.output.output }}"}),
+        node(
+            "each",
+            "for_each",
+            {"items": "{{ input.all }}", "concurrency": 2, "result": "{{ steps.call.output.output }}"},
+        ),
         node("call", "subworkflow", {"workflow": "child", "input": {"n": "{{ item }}"}}),
         edges=[edge("each", "call", "item")],
         trigger_type="manual",
