@@ -51,7 +51,7 @@ def run_workflow(workflow_slug: str, payload: dict[str, Any]) -> str:
     Raises:
         NotFound: there is no such workflow.
         Conflict: the workflow is disabled or has no version yet.
-        ValidationFailed: the payload is not a JSON object.
+        ValidationFailed: the payload is not a JSON object, or does not satisfy the form of the workflow's trigger.
     """
     return str(start_execution(slug=workflow_slug, payload=payload).id)
 

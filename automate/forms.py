@@ -145,7 +145,7 @@ def _format_problems(schema: Mapping[str, Any], value: Any, path: str) -> Iterat
         try:
             _FORMATS[schema["format"]](value)
         except ValueError:
-            yield Problem(path, f"Must be a {schema['format']}")
+            yield Problem(path, f"Must be of the format {schema['format']}")
     elif isinstance(value, list) and "items" in schema:
         for index, item in enumerate(value):
             yield from _format_problems(schema["items"], item, f"{path}[{index}]")

@@ -55,8 +55,8 @@ def create_workflow(
         name: what people call it.
         slug: unique in the tenant; made from the name when None.
         enabled: whether its triggers start executions.
-        trigger_type: webhook, event, schedule, manual or model.
-        trigger_config: the trigger's settings: event_type, source, rule, cron, timezone, model, changes.
+        trigger_type: webhook, event, schedule, manual, model or execution.
+        trigger_config: the trigger's settings; `automate.triggers.KEYS` has those of each type.
         graph: `{"nodes": [...], "edges": [...]}`.
         by: who does it, for the audit trail.
         user: the user who does it, when there is one.

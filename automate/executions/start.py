@@ -8,7 +8,9 @@ from uuid import UUID
 
 import orjson
 from django.db import transaction
+from django.db.models.fields.json import KeyTransform
 
+from automate.forms import filled
 from automate.limits import gate
 from automate.models import Automation, Execution
 from automate_core import conf
@@ -29,7 +31,8 @@ def start_execution(
 ) -> Execution:
     """Create an execution of the workflow's live version and queue it, in one transaction.
 
-    Where the workflow limits how many run at once, it waits for its place.
+    Where the workflow limits how many run at once, it waits for its place. Where its trigger has a form, the input
+    has to satisfy it and gets its defaults.
 
     Args:
         slug: of the workflow, in the tenant in context.
@@ -42,13 +45,16 @@ def start_execution(
         ExecutionTooDeep: started too far down a chain of executions.
     """
     context = plain_payload(payload)
-    automation = Automation.objects.filter(slug=slug).first()
+    form = KeyTransform("form", "live_version__trigger_config")
+    automation = Automation.objects.annotate(form=form).filter(slug=slug).first()
     if automation is None:
         raise NotFound(f"There is no workflow {slug!r}")
     if not automation.enabled:
         raise Conflict(f"The workflow {slug!r} is disabled; enable it to run it")
     if automation.live_version_id is None:
         raise Conflict(f"The workflow {slug!r} has no version yet; save a graph first")
+    if automation.form is not None:
+        context = filled(automation.form, context)
     cause = current_cause()
     if cause and cause.depth > conf.get().MAX_CAUSATION_DEPTH:
         raise ExecutionTooDeep(

@@ -6,7 +6,9 @@ import pytest
 from django.utils import timezone
 
 from automate.enums import ExecutionStatus
+from automate.events import emit_event, run_workflow
 from automate.executions import watchers
+from automate.executions.control import cancel
 from automate.executions.watchers import announce, is_watched
 from automate.models import Event, Execution, Trigger
 from automate.workflows import update_workflow
@@ -42,11 +44,6 @@ def watched(slug="orders"):
 def ended(automation, status="FAILED", **more):
     given = {"finished_at": timezone.now(), "started_at": timezone.now(), **more}
     return Execution.objects.create(automation=automation, status=status, **given)
-
-
-def started():
-    drain()
-    return sorted(Execution.objects.exclude(trigger=None).values_list("automation__slug", flat=True))
 
 
 def test_failure_is_told_with_what_is_known_of_it():
@@ -148,8 +145,11 @@ def test_workflow_never_watches_itself():
     watcher = watching(on="finished")
     other = watching("other", on="failed")
     assert is_watched(TENANT, str(watcher.id))
-    assert announce([ended(watcher).id]) == 1
-    assert started() == ["other"]
+    failed = ended(watcher)
+    assert announce([failed.id]) == 1
+    drain()
+    told = Execution.objects.filter(cause_execution_id=failed.id).values_list("automation__slug", flat=True)
+    assert list(told) == ["other"]
     other.delete()
     watchers.forget()
     assert not is_watched(TENANT, str(watcher.id))
@@ -206,3 +206,41 @@ def test_rule_narrows_further():
     drain()
     heard = Execution.objects.filter(automation__slug="watcher")
     assert [one.event.payload["error"]["code"] for one in heard] == ["TIMEOUT"]
+
+
+def test_failing_workflow_starts_its_watcher_by_itself():
+    workflow(
+        node("a", "transform", {"output": "{{ event.payload.nope }}"}), trigger_config={"event_type": "go"}
+    )
+    watching(on="failed")
+    emit_event("go", {})
+    drain()
+    drain()
+    heard = Execution.objects.get(automation__slug="watcher")
+    failed = Execution.objects.get(automation__slug="orders")
+    assert (heard.status, heard.cause_execution_id, heard.depth) == ("SUCCESS", failed.id, 1)
+    assert heard.steps.get().output_data["error"]["code"] == "TEMPLATE_ERROR"
+
+
+def test_watchers_that_fail_themselves_come_to_an_end(settings):
+    settings.AUTOMATE = {"MAX_CAUSATION_DEPTH": 4}
+    wrong = node("a", "transform", {"output": "{{ event.payload.nope }}"})
+    workflow(wrong, trigger_config={"event_type": "go"})
+    for slug in ("first", "second"):
+        workflow(wrong, slug=slug, trigger_type="execution", trigger_config={"on": "failed"})
+    emit_event("go", {})
+    for _ in range(10):
+        drain()
+    depths = list(Execution.objects.order_by("depth").values_list("depth", flat=True))
+    # Both hear of the first failure; from then on each hears of the other only.
+    assert depths == [0, 1, 1, 2, 2, 3, 3, 4, 4]
+    assert set(Execution.objects.values_list("status", flat=True)) == {"FAILED"}
+
+
+def test_cancelled_execution_is_told_of():
+    made = watched()
+    watching(on="cancelled")
+    held = Execution.objects.get(pk=run_workflow(made.slug, {}))
+    cancel(held, by="test")
+    drain()
+    assert Execution.objects.get(automation__slug="watcher").cause_execution_id == held.id
