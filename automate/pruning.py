@@ -28,7 +28,9 @@ _OLD_EXECUTION = f"""x.id < %(bound)s::uuid AND x.finished_at < %(before)s
   AND NOT EXISTS (SELECT 1 FROM {OUTBOX} o WHERE o.kind = 'execution' AND o.payload ->> 'execution_id' = x.id::text)"""
 
 _OLD_EVENT = f"""e.id < %(bound)s::uuid AND e.created_at < %(before)s
-  AND NOT EXISTS (SELECT 1 FROM {OUTBOX} o WHERE o.kind = 'event' AND o.payload ->> 'event_id' = e.id::text)"""
+  AND NOT EXISTS (SELECT 1 FROM {OUTBOX} o WHERE o.kind = 'event' AND o.payload ->> 'event_id' = e.id::text)
+  AND NOT EXISTS (SELECT 1 FROM automate_triggerwindow w
+    WHERE w.event_id = e.id AND w.kind = 'debounce' AND w.closed_at IS NULL)"""
 
 _UNUSED = "NOT EXISTS (SELECT 1 FROM automate_execution x WHERE x.event_id = e.id)"
 
@@ -61,6 +63,22 @@ blanked AS (
   UPDATE automate_event e SET payload = '{{}}', pruned_at = clock_timestamp() FROM batch WHERE e.id = batch.id
   RETURNING e.id)
 SELECT (SELECT count(*) FROM blanked), 0, (SELECT id FROM batch ORDER BY id DESC LIMIT 1)
+"""
+
+# What was decided about an event outlives the event's item by far, and a window what was decided in it.
+_DELETE_DECISIONS = """
+WITH batch AS MATERIALIZED (
+  SELECT id FROM automate_windowedevent WHERE created_at < %(before)s ORDER BY created_at LIMIT %(limit)s),
+gone AS (DELETE FROM automate_windowedevent k USING batch WHERE k.id = batch.id RETURNING k.id)
+SELECT (SELECT count(*) FROM gone), 0, (SELECT max(id) FROM batch)
+"""
+
+_DELETE_WINDOWS = """
+WITH batch AS MATERIALIZED (
+  SELECT id FROM automate_triggerwindow
+  WHERE closes_at < %(before)s AND (kind = 'throttle' OR closed_at IS NOT NULL) ORDER BY closes_at LIMIT %(limit)s),
+gone AS (DELETE FROM automate_triggerwindow w USING batch WHERE w.id = batch.id RETURNING w.id)
+SELECT (SELECT count(*) FROM gone), 0, (SELECT max(id) FROM batch)
 """
 
 # An execution stays when one of its replays stays, however long the chain of replays.
@@ -96,7 +114,7 @@ def prune(*, before: datetime, batch: int = BATCH, progress: Progress = lambda _
     """Remove what was over before a moment; safe to interrupt, to repeat and to run twice at once.
 
     Args:
-        before: aware datetime; executions that finished and events that came earlier go.
+        before: aware datetime; executions that finished, events that came and windows that closed earlier go.
         batch: most executions or events one transaction removes.
         progress: called after each transaction with the counts so far.
     """
@@ -117,6 +135,9 @@ def prune(*, before: datetime, batch: int = BATCH, progress: Progress = lambda _
     for count, _ in _batches(_BLANK_EVENTS, before, batch):
         done.payloads += count
         progress(done)
+    for statement in (_DELETE_DECISIONS, _DELETE_WINDOWS):
+        for _ in _batches(statement, before, batch):
+            progress(done)
     return done
 
 

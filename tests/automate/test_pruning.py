@@ -8,10 +8,11 @@ from django.utils import timezone
 
 from automate.emission import emit
 from automate.executions import verbs
-from automate.models import Automation, Event, Execution, StepRun
+from automate.models import Automation, Event, Execution, StepRun, TriggerWindow, WindowedEvent
 from automate.pruning import Pruned, prunable, prune
 from automate.replays import replay as again
 from automate.workflows import create_workflow
+from automate_core.ids import uuid7
 from automate_core.models import OutboxItem
 from automate_core.outbox import enqueue
 from automate_core.outbox.drain import Drain
@@ -146,3 +147,41 @@ def test_prune_keeps_the_original_of_a_replay_that_stays() -> None:
     assert prunable(before=cutoff()) == expected
     assert prune(before=cutoff(), batch=1) == expected
     assert Execution.objects.count() == 0
+
+
+def test_windows_of_triggers_and_what_was_decided_in_them_go_when_they_are_old():
+    trigger = make_workflow().triggers.get()
+    for age in (LONG_AGO, timedelta(days=1)):
+        moment = timezone.now() - age
+        for kind, closed_at in (("throttle", None), ("debounce", moment), ("debounce", None)):
+            TriggerWindow.objects.create(
+                trigger=trigger,
+                kind=kind,
+                key=f"{kind} {age}",
+                opened_at=moment,
+                closes_at=moment,
+                closed_at=closed_at,
+            )
+        WindowedEvent.objects.create(trigger=trigger, event_id=uuid7(), has_passed=True, created_at=moment)
+    prune(before=cutoff(), batch=1)
+    kept = TriggerWindow.objects.filter(opened_at__lt=cutoff())
+    assert list(kept.values_list("kind", "closed_at")) == [("debounce", None)]
+    assert (TriggerWindow.objects.count(), WindowedEvent.objects.count()) == (4, 1)
+
+
+def test_event_an_open_window_will_start_stays():
+    trigger = make_workflow().triggers.get()
+    waiting, over = (emit("other", {}).event_id for _ in range(2))
+    OutboxItem.objects.all().delete()
+    now = timezone.now()
+    for event_id, closed_at in ((waiting, None), (over, now)):
+        TriggerWindow.objects.create(
+            trigger=trigger,
+            kind="debounce",
+            opened_at=now,
+            closes_at=now,
+            closed_at=closed_at,
+            event_id=event_id,
+        )
+    prune(before=now + timedelta(days=1))
+    assert [str(event.id) for event in Event.objects.all()] == [waiting]
