@@ -15,6 +15,7 @@ from uuid import UUID
 import orjson
 from django.db import DatabaseError, InterfaceError, OperationalError, transaction
 
+from automate.approvals import states as approvals
 from automate.enums import ExecutionStatus
 from automate.executions import control, finished, signals, watchers
 from automate.executions.signals import Answer, NothingWaits
@@ -122,6 +123,7 @@ def follow(execution_ids: Sequence[str]) -> None:
         _tell(ended[execution_id], step_id)
     watchers.announce(ended)
     gate.release(ended)
+    approvals.close_for(ended)
     control.stop(row[0] for row in sql.execute(_CALLED, {"ids": ids}))
     failed = [one for one in ended.values() if one.status == ExecutionStatus.FAILED and one.error_workflow]
     if failed:

@@ -14,11 +14,14 @@ from automate.models import Approval, StepRun
 from automate_core import sql
 from automate_core.arrays import plain
 
+# The step of a buried execution still waits: the execution may be put back.
 _CLOSE = """
-UPDATE automate_approval SET closed_at = clock_timestamp(),
-  status = CASE WHEN deadline <= clock_timestamp() THEN 'EXPIRED' ELSE 'CANCELLED' END
-WHERE execution_id = ANY(%(ids)s::uuid[]) AND status = 'PENDING'
-RETURNING id
+UPDATE automate_approval a SET closed_at = clock_timestamp(),
+  status = CASE WHEN a.deadline <= clock_timestamp() THEN 'EXPIRED' ELSE 'CANCELLED' END
+WHERE a.execution_id = ANY(%(ids)s::uuid[]) AND a.status = 'PENDING' AND NOT EXISTS (
+  SELECT 1 FROM automate_steprun s
+  WHERE s.execution_id = a.execution_id AND s.path = a.path AND s.attempt = a.attempt AND s.status = 'WAITING')
+RETURNING a.id
 """
 
 
@@ -35,6 +38,7 @@ def with_state(approvals: QuerySet[Approval]) -> QuerySet[Any]:
         When(~Q(status=ApprovalStatus.PENDING), then=F("status")),
         When(deadline__lte=Now(), then=Value(ApprovalStatus.EXPIRED)),
         When(execution__cancel_requested_at__isnull=False, then=Value(ApprovalStatus.CANCELLED)),
+        When(execution__finished_at__isnull=False, then=Value(ApprovalStatus.CANCELLED)),
         When(~Exists(asking), then=Value(ApprovalStatus.CANCELLED)),
         default=Value(ApprovalStatus.PENDING),
         output_field=CharField(),

@@ -18,6 +18,8 @@ from django.urls import reverse
 from django.utils import timezone
 
 from automate.models import (
+    Approval,
+    ApprovalVote,
     Automation,
     Event,
     Execution,
@@ -79,6 +81,17 @@ def make_execution(number: int) -> Execution:
     return execution
 
 
+def make_vote(number: int) -> ApprovalVote:
+    approval = Approval.objects.create(
+        execution=make_execution(number), path=XSS, title=XSS, message=XSS, assignees={"users": [XSS]},
+        form={XSS: XSS}, data={XSS: XSS},
+    )  # fmt: skip
+    voter = get_user_model().objects.create_user(f"{XSS}{number}")
+    return ApprovalVote.objects.create(
+        approval=approval, voter=voter, voter_name=XSS, decision="approve", comment=XSS, data={XSS: XSS}
+    )
+
+
 def make_membership(number: int) -> None:
     user = get_user_model().objects.create_user(f"{XSS}{number}")
     Membership.objects.create(
@@ -115,6 +128,8 @@ MAKE: dict[type[Model], Callable[[int], object]] = {
     Trigger: make_automation,
     Execution: make_execution,
     StepRun: make_execution,
+    Approval: make_vote,
+    ApprovalVote: make_vote,
     TriggerWindow: lambda number: TriggerWindow.objects.create(
         trigger=make_automation(number).triggers.get(), kind="throttle", key=XSS,
         opened_at=timezone.now(), closes_at=timezone.now(),

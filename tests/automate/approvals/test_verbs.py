@@ -134,6 +134,7 @@ def test_late_vote_is_refused(person: Person, pending: Pending) -> None:
             "CANCELLED",
         ),
         ({"execution": {"cancel_requested_at": 0}}, "CANCELLED"),
+        ({"execution": {"status": "FAILED", "finished_at": 0}}, "CANCELLED"),
         ({"step": {"status": "FAILED"}}, "CANCELLED"),
         ({"step": {"answer": {"output": None, "route": None}}}, "CANCELLED"),
         ({}, "PENDING"),
@@ -157,11 +158,18 @@ def test_state_is_what_is_true_now(person: Person, pending: Pending, change: Any
 
 def test_close_for_closes_what_finished_executions_asked(pending: Pending) -> None:
     called_off, expired = pending(), pending(deadline=timezone.now() - timedelta(seconds=1))
-    other = pending()
-    assert close_for([called_off.execution_id, expired.execution_id]) == 2
-    assert close_for([called_off.execution_id]) == 0
+    buried, other = pending(), pending()
+    over = [called_off.execution_id, expired.execution_id]
+    StepRun.objects.filter(execution_id__in=over).update(status="CANCELLED")
+    assert close_for([*over, buried.execution_id]) == 2
+    assert close_for(over) == 0
     statuses = dict(Approval.objects.values_list("pk", "status"))
-    assert statuses == {called_off.pk: "CANCELLED", expired.pk: "EXPIRED", other.pk: "PENDING"}
+    assert statuses == {
+        called_off.pk: "CANCELLED",
+        expired.pk: "EXPIRED",
+        buried.pk: "PENDING",
+        other.pk: "PENDING",
+    }
 
 
 def test_data_is_edited_as_the_form_allows(person: Person, pending: Pending) -> None:
