@@ -10,7 +10,8 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from automate.models import Automation, Event, Execution
-from automate_core.models import OutboxItem, Role, Tenant
+from automate_core.models import AuditEntry, OutboxItem, Role, Tenant
+from automate_core.outbox import enqueue
 
 pytestmark = pytest.mark.django_db
 
@@ -242,3 +243,163 @@ def test_executions_cannot_be_written(
     statuses = [client.post(URL).status_code, client.put(url).status_code, client.delete(url).status_code]
     assert statuses == [405, 405, 405]
     assert Event.objects.count() == 0
+
+
+def test_replay_from_a_step_takes_all_its_options(
+    key_client: MakeClient, workflow: Automation, make_execution: Make
+) -> None:
+    made = make_execution(workflow, steps=1, status="FAILED", context={"n": 1})
+    body = {"from": "step_1", "version": 1, "input": {"n": 2}, "force": ["step_1"]}
+    answer = post(key_client(Role.RUNNER), f"{URL}{made.pk}/replay/", body)
+    copy = Execution.objects.get(replay_of=made)
+    assert (answer.status_code, answer.json()["execution_id"]) == (202, str(copy.pk))
+    assert (copy.context, copy.status, copy.version.number) == ({"n": 2}, "QUEUED", 1)
+    entry = AuditEntry.objects.get(action="execution.replay")
+    assert (entry.actor.split(":")[0], entry.after["from"], entry.after["force"]) == (
+        "apikey",
+        "step_1",
+        ["step_1"],
+    )
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({"from": "absent"}, "from"),
+        ({"from": "a["}, "from"),
+        ({"from": ""}, "from"),
+        ({"from": 5, "version": []}, "version"),
+        ({"version": 0}, "version"),
+        ({"version": 99}, "version"),
+        ({"version": 10**30}, "version"),
+        ({"input": []}, "input"),
+        ({"from": "step_1", "force": "step_1"}, "force"),
+        ({"force": ["step_1"]}, "force"),
+    ],
+)
+def test_replay_that_makes_no_sense_is_400(
+    key_client: MakeClient, workflow: Automation, make_execution: Make, body: Any, field: str
+) -> None:
+    answer = post(key_client(), f"{URL}{make_execution(workflow).pk}/replay/", body)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (400, "VALIDATION_ERROR")
+    assert field in [
+        problem["field"].split(".")[0].split("[")[0] for problem in answer.json()["error"]["details"]
+    ]
+    assert Execution.objects.count() == 1
+
+
+def test_replay_that_would_repeat_a_call_is_409_and_names_it(
+    key_client: MakeClient, workflow: Automation, make_execution: Make
+) -> None:
+    made = make_execution(workflow, steps=1)
+    made.steps.update(effect="at_most_once")
+    answer = post(key_client(), f"{URL}{made.pk}/replay/", {"from": "step_1"})
+    assert (answer.status_code, "step_1" in answer.json()["error"]["message"]) == (409, True)
+
+
+def test_form_with_fields_is_no_replay(
+    key_client: MakeClient, workflow: Automation, make_execution: Make
+) -> None:
+    answer = key_client().post(f"{URL}{make_execution(workflow).pk}/replay/", {"from": "step_1"})
+    assert (answer.status_code, Execution.objects.count()) == (415, 1)
+
+
+@pytest.mark.parametrize("url", [URL, "/api/v1/executions/"])
+def test_cancel_of_a_queued_execution_ends_it(
+    key_client: MakeClient, workflow: Automation, make_execution: Make, url: str
+) -> None:
+    made = make_execution(workflow, status="QUEUED", started_at=None, finished_at=None, trace_id="t-1")
+    answer = post(key_client(Role.RUNNER), f"{url}{made.pk}/cancel/", {"reason": "not needed"})
+    assert (answer.status_code, answer.json()) == (
+        200,
+        {
+            "execution_id": str(made.pk),
+            "status": "CANCELLED",
+            "message": "Execution cancelled",
+            "trace_id": "t-1",
+        },
+    )
+    entry = AuditEntry.objects.get(action="execution.cancel")
+    assert (entry.target, entry.after) == (f"execution:{made.pk}", {"reason": "not needed"})
+    assert post(key_client(), f"{url}{made.pk}/cancel/").status_code == 409
+
+
+def test_cancel_of_what_a_worker_has_in_hand_is_202(
+    key_client: MakeClient, workflow: Automation, make_execution: Make
+) -> None:
+    made = make_execution(workflow, status="RUNNING", finished_at=None)
+    enqueue(kind="execution", payload={"execution_id": str(made.pk)}, tenant_id=made.tenant_id)
+    OutboxItem.objects.update(status="CLAIMED", lease_expires_at=datetime(2999, 1, 1, tzinfo=UTC))
+    client = key_client()
+    answer = client.post(f"{URL}{made.pk}/cancel/")
+    assert (answer.status_code, answer.json()["status"], answer.json()["message"]) == (
+        202, "RUNNING", "Execution asked to stop",
+    )  # fmt: skip
+    assert client.get(f"{URL}{made.pk}/").json()["cancel_requested_at"] is not None
+
+
+def test_pause_and_resume(key_client: MakeClient, workflow: Automation, make_execution: Make) -> None:
+    made = make_execution(workflow, status="QUEUED", started_at=None, finished_at=None)
+    client, url = key_client(Role.RUNNER), f"{URL}{made.pk}/"
+    answers = [client.post(f"{url}{verb}/") for verb in ("resume", "pause", "pause", "resume")]
+    assert [answer.status_code for answer in answers] == [409, 200, 409, 200]
+    assert answers[1].json() == {
+        "execution_id": str(made.pk), "status": "QUEUED", "message": "Execution paused", "trace_id": "",
+    }  # fmt: skip
+    assert client.get(url).json()["paused_at"] is None
+
+
+def test_waiting_step_is_skipped_and_retried(
+    key_client: MakeClient, workflow: Automation, make_execution: Make
+) -> None:
+    made = make_execution(workflow, steps=2, status="WAITING", finished_at=None)
+    made.steps.update(status="WAITING", finished_at=None, wake_at=datetime(2999, 1, 1, tzinfo=UTC))
+    client = key_client(Role.RUNNER)
+    skipped = post(client, f"{URL}{made.pk}/steps/skip/", {"path": "step_1"})
+    retried = post(client, f"{URL}{made.pk}/steps/retry/", {"path": "step_2"})
+    assert [(one.status_code, one.json()["message"]) for one in (skipped, retried)] == [
+        (200, "Step skipped"), (200, "Step is tried again"),
+    ]  # fmt: skip
+    assert made.steps.get(path="step_1").answer == {"output": {"skipped": True}, "route": None}
+    assert made.steps.get(path="step_2").wake_at < datetime(2998, 1, 1, tzinfo=UTC)
+    refused = [
+        post(client, f"{URL}{made.pk}/steps/{verb}/", {"path": "x"}).status_code for verb in ("skip", "retry")
+    ]
+    assert refused == [409, 409]
+    assert post(client, f"{URL}{made.pk}/steps/skip/", {}).status_code == 400
+
+
+@pytest.mark.parametrize("verb", ["cancel", "pause", "resume", "steps/skip", "steps/retry"])
+def test_viewer_and_strangers_change_nothing(
+    key_client: MakeClient,
+    workflow: Automation,
+    make_workflow: Make,
+    make_execution: Make,
+    other_tenant: Tenant,
+    verb: str,
+) -> None:
+    unfinished = {"status": "QUEUED", "finished_at": None}
+    made = make_execution(workflow, **unfinished)
+    theirs = make_execution(make_workflow(of=other_tenant), **unfinished)
+    assert post(key_client(Role.VIEWER), f"{URL}{made.pk}/{verb}/", {"path": "a"}).status_code == 403
+    assert post(key_client(), f"{URL}{theirs.pk}/{verb}/", {"path": "a"}).status_code == 404
+    assert AuditEntry.all_tenants.filter(action__startswith="execution.").count() == 0
+
+
+def test_detail_shows_output_caller_and_children(
+    key_client: MakeClient, workflow: Automation, make_execution: Make
+) -> None:
+    made = make_execution(workflow, output={"n": 1}, error_code="")
+    for _ in range(2):
+        child = make_execution(workflow, parent_execution_id=made.pk, parent_path="call")
+    client = key_client(Role.VIEWER)
+    body = client.get(f"{URL}{made.pk}/").json()
+    assert (body["output"], body["children"], body["parent_execution_id"], body["workflow_version"]) == (
+        {"n": 1}, 2, None, 1,
+    )  # fmt: skip
+    body = client.get(f"{URL}{child.pk}/").json()
+    assert (body["children"], body["parent_execution_id"], body["parent_path"]) == (0, str(made.pk), "call")
+
+
+def post(client: Client, url: str, body: Any = None) -> Any:
+    return client.post(url, body or {}, content_type="application/json")
