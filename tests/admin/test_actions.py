@@ -12,7 +12,7 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from automate.models import Automation, Execution, WebhookSource
+from automate.models import Automation, Execution, StepRun, WebhookSource
 from automate.webhooks import sources
 from automate.workflows import create_workflow
 from automate_connectors.models import Connection
@@ -101,6 +101,35 @@ def test_replay_of_a_running_execution_is_refused_with_the_reason(client: Client
     said = act(client, "replay", execution)
     assert (len(said), "only a finished one can be replayed" in said[0]) == (1, True)
     assert Execution.all_tenants.count() == 1
+
+
+def test_executions_are_cancelled_paused_and_resumed_in_their_tenant(client: Client, acme: Tenant) -> None:
+    execution = make_execution(acme, "QUEUED")
+    assert act(client, "pause", execution) == ["1 paused"]
+    assert last_entry() == ("acme", "user", "execution.pause")
+    assert act(client, "resume", execution) == ["1 resumed"]
+    assert act(client, "cancel", execution) == ["1 cancelled or asked to stop"]
+    assert last_entry() == ("acme", "user", "execution.cancel")
+    execution.refresh_from_db()
+    assert execution.status == "CANCELLED"
+    said = act(client, "cancel", execution)
+    assert (len(said), "is CANCELLED; nothing can be done to it" in said[0]) == (1, True)
+
+
+def test_waiting_steps_are_skipped_and_retried_in_their_tenant(client: Client, acme: Tenant) -> None:
+    execution = make_execution(acme, "WAITING")
+    one, two = (
+        StepRun.all_tenants.create(
+            tenant=acme, execution=execution, path=path, node_key=path, node_type="delay", status="WAITING",
+            effect="pure", wake_at="2999-01-01T00:00:00Z",
+        )
+        for path in ("one", "two")
+    )  # fmt: skip
+    assert act(client, "retry_now", one) == ["1 to be tried now"]
+    assert last_entry() == ("acme", "user", "execution.retry")
+    assert act(client, "skip", two) == ["1 skipped"]
+    assert last_entry() == ("acme", "user", "execution.skip")
+    assert StepRun.all_tenants.get(path="two").answer == {"output": {"skipped": True}, "route": None}
 
 
 def test_dead_letters_are_redriven_and_discarded(client: Client, acme: Tenant) -> None:
