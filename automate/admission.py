@@ -19,6 +19,7 @@ from django.db import transaction
 from automate.enums import ExecutionStatus
 from automate.executions import control, finished
 from automate.limits import gate, settings
+from automate.limits.refusals import refusals_as_errors
 from automate_core import conf, metrics, sql
 from automate_core.arrays import plain, quoted
 from automate_core.errors import ErrorCodes
@@ -67,8 +68,8 @@ pick AS MATERIALIZED (
     WHERE x.automation_id = room.automation AND x.key = room.key AND x.held_at IS NOT NULL
     ORDER BY x.priority DESC, x.id LIMIT room.free) first),
 admitted AS (
-  UPDATE automate_execution x SET held_at = NULL FROM pick
-  WHERE x.id = pick.id AND x.held_at IS NOT NULL AND x.finished_at IS NULL
+  UPDATE automate_execution x SET held_at = NULL
+  WHERE x.id = ANY(ARRAY(SELECT id FROM pick)) AND x.held_at IS NOT NULL AND x.finished_at IS NULL
   RETURNING x.id, x.tenant_id, x.priority, x.trace_id)
 INSERT INTO {OUTBOX} (tenant_id, kind, priority, payload, trace_id, max_attempts)
 SELECT tenant_id, 'execution', priority, jsonb_build_object('execution_id', id), trace_id, %(max_attempts)s
@@ -148,7 +149,7 @@ class AdmissionHandler(OutboxHandler):
     def handle(self, items: Sequence[ClaimedItem]) -> None:
         """Admit, and settle the items in the same transaction."""
         places = [_place(item) for item in items]
-        with transaction.atomic():
+        with refusals_as_errors(), transaction.atomic():
             admit(places)
             done = self.port.store.complete(items, self.port.worker)
         metrics.outbox_done.labels(kind=gate.KIND).inc(len(done))

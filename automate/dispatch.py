@@ -17,6 +17,7 @@ from automate.executions.rows import ExecutionRow
 from automate.graph import GraphSettings, Plan
 from automate.limits import debounce, gate, throttle
 from automate.limits.keys import render_key
+from automate.limits.refusals import refusals_as_errors
 from automate.limits.windows import Candidate, Debounce, Throttle, Window, window_of, window_problems
 from automate.rules import CompiledRule, compile_rule
 from automate.runtime import plans
@@ -174,7 +175,8 @@ def dispatch(items: Sequence[ClaimedItem], *, policy: RetryPolicy) -> list[tuple
             runs[match.item.id].append(_begin(match, plan, wanted.priority, policy))
         else:
             newcomers.append(_newcomer(match, wanted.priority, key))
-    gate.store(newcomers)
+    with refusals_as_errors():
+        gate.store(newcomers)
     return [(item, runs[item.id]) for item in items]
 
 
@@ -198,8 +200,9 @@ def _after_windows(matches: list[Match]) -> list[Match]:
             gathered.append((candidate, window))
         else:
             counted.append((candidate, window))
-    debounce.absorb(gathered)
-    passed = throttle.sift(counted)
+    with refusals_as_errors():
+        debounce.absorb(gathered)
+        passed = throttle.sift(counted)
     return [
         match
         for match in matches

@@ -15,6 +15,7 @@ from django.db import transaction
 
 from automate.graph.settings import GraphSettings
 from automate.limits import gate, settings
+from automate.limits.refusals import refusals_as_errors
 from automate.limits.windows import Candidate, Debounce
 from automate_core import conf, metrics, sql
 from automate_core.arrays import plain, quoted
@@ -33,7 +34,8 @@ WITH given AS MATERIALIZED (
   SELECT g.*, e.created_at AS at
   FROM unnest(%(tenants)s::uuid[], %(triggers)s::uuid[], %(events)s::uuid[], %(keys)s::text[], %(seconds)s::float8[],
     %(longest)s::float8[]) AS g(tenant, trigger, event, key, seconds, longest)
-  JOIN automate_event e ON e.id = g.event),
+  JOIN automate_event e ON e.id = g.event JOIN automate_trigger t ON t.id = g.trigger
+  FOR KEY SHARE OF t),
 fresh AS (
   INSERT INTO automate_windowedevent (trigger_id, event_id, has_passed)
   SELECT trigger, event, false FROM given ORDER BY trigger, event
@@ -115,7 +117,7 @@ class DebounceHandler(OutboxHandler):
 
     def handle(self, items: Sequence[ClaimedItem]) -> None:
         """Close or prolong the windows of the items, and settle these, in one transaction."""
-        with transaction.atomic():
+        with refusals_as_errors(), transaction.atomic():
             close_due([int(item.payload["window_id"]) for item in items])
             done = self.port.store.complete(items, self.port.worker)
         metrics.outbox_done.labels(kind=KIND).inc(len(done))

@@ -22,7 +22,8 @@ WITH clock AS MATERIALIZED (SELECT extract(epoch FROM clock_timestamp())::float8
 given AS MATERIALIZED (
   SELECT g.*, floor(clock.now / g.seconds) * g.seconds AS opened
   FROM unnest(%(tenants)s::uuid[], %(triggers)s::uuid[], %(keys)s::text[], %(seconds)s::float8[])
-    AS g(tenant, trigger, key, seconds), clock)
+    AS g(tenant, trigger, key, seconds) CROSS JOIN clock JOIN automate_trigger t ON t.id = g.trigger
+  FOR KEY SHARE OF t)
 INSERT INTO automate_triggerwindow AS w (tenant_id, trigger_id, kind, key, opened_at, closes_at, events, started)
 SELECT tenant, trigger, 'throttle', key, to_timestamp(opened), to_timestamp(opened + seconds), 0, 0
 FROM given ORDER BY trigger, key
@@ -60,6 +61,7 @@ def sift(candidates: Sequence[tuple[Candidate, Throttle]]) -> set[tuple[str, str
     """Return the (trigger id, event id) of the candidates that pass; in one transaction of three statements.
 
     An event that was decided before, by a worker that did not get to the end, is answered alike and not counted.
+    Nothing passes for a trigger that was deleted meanwhile.
     """
     if not candidates:
         return set()
@@ -68,8 +70,12 @@ def sift(candidates: Sequence[tuple[Candidate, Throttle]]) -> set[tuple[str, str
         known = _known([candidate for candidate, _ in candidates])
         decided: dict[tuple[str, str], bool] = {}
         for candidate, _ in candidates:
-            if candidate.verdict_key not in known and candidate.verdict_key not in decided:
-                count = counts[candidate.trigger_id, candidate.key]
+            count = counts.get((candidate.trigger_id, candidate.key))
+            if (
+                count is not None
+                and candidate.verdict_key not in known
+                and candidate.verdict_key not in decided
+            ):
                 decided[candidate.verdict_key] = count.started < count.room
                 count.events += 1
                 count.started += count.started < count.room

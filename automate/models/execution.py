@@ -131,8 +131,8 @@ class Execution(TenantOwned):
             ),
             models.Index(
                 fields=["automation", "key"],
-                condition=models.Q(key__isnull=False, finished_at__isnull=True),
-                name="automate_execution_open_key",
+                condition=models.Q(key__isnull=False, finished_at__isnull=True, held_at__isnull=True),
+                name="automate_execution_placed",
             ),
         ]
 

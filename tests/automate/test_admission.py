@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -356,6 +358,29 @@ def test_caller_of_a_dropped_execution_is_told():
     drain()
     step = Execution.objects.get(pk=called).steps.get()
     assert (step.status, step.error_code) == ("FAILED", "CHILD_FAILED")
+
+
+def test_event_the_database_refuses_to_hold_spares_its_neighbours_and_becomes_a_dead_letter():
+    limited(limit=1, key=BY_ACCOUNT)
+    for account in ("a", "poison", "b"):
+        emit_event(EVENT, {"account": account})
+    with refused("automate_execution", "key <> 'poison'"):
+        for _ in range(4):
+            drain()
+            wake()
+    assert sorted(Execution.objects.values_list("key", flat=True)) == ["a", "b"]
+    assert [item.kind for item in OutboxItem.objects.filter(status="FAILED")] == ["event"]
+
+
+@contextmanager
+def refused(table: str, check: str) -> Iterator[None]:
+    """Have the database refuse rows of a table that do not pass a check."""
+    with connection.cursor() as cursor:
+        cursor.execute(f"ALTER TABLE {table} ADD CONSTRAINT for_a_test CHECK ({check}) NOT VALID")
+        try:
+            yield
+        finally:
+            cursor.execute(f"ALTER TABLE {table} DROP CONSTRAINT for_a_test")
 
 
 @pytest.mark.timeout(120)

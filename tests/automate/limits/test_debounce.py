@@ -11,7 +11,8 @@ from django.db import connection
 from django.db.models import F
 
 from automate.events import emit_event
-from automate.limits.debounce import close_due
+from automate.limits.debounce import absorb, close_due
+from automate.limits.windows import Candidate, Debounce
 from automate.models import Automation, Execution, TriggerWindow
 from automate.workflows import update_workflow
 from automate_core.models import OutboxItem
@@ -179,6 +180,16 @@ def test_deleted_workflow_leaves_nothing_behind():
     pass_time(61)
     drain()
     assert (TriggerWindow.objects.count(), OutboxItem.objects.count()) == (0, 0)
+
+
+def test_trigger_deleted_meanwhile_gathers_nothing():
+    automation = debounced()
+    trigger = automation.triggers.get()
+    event_id = emit_event("other", {})
+    late = Candidate(str(trigger.tenant_id), str(trigger.id), event_id, "")
+    automation.delete()
+    absorb([(late, Debounce(60))])
+    assert (TriggerWindow.objects.count(), items()) == (0, 0)
 
 
 def test_debounced_execution_takes_a_place_under_the_limit_of_its_workflow():

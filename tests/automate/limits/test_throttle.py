@@ -118,6 +118,14 @@ def test_threads_together_let_exactly_the_limit_pass():
     assert TriggerWindow.objects.aggregate(total=Sum("events")) == {"total": 400}
 
 
+def test_trigger_deleted_meanwhile_lets_nothing_pass():
+    automation = throttled(limit=1)
+    late = candidate()
+    automation.delete()
+    assert sift([(late, Throttle(1, A_DAY))]) == set()
+    assert TriggerWindow.objects.count() == 0
+
+
 def test_candidates_of_no_throttled_trigger_cost_nothing(django_assert_num_queries):
     with django_assert_num_queries(0):
         assert sift([]) == set()
