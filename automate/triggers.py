@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.apps import apps
-from django.db.models import Model
+from django.db.models import BinaryField, Model
 
 from automate.cron import InvalidSchedule
 from automate.enums import TriggerType
@@ -30,11 +30,8 @@ OVERDUE_LIMIT_SECONDS = 366 * 86_400
 
 _FOR_ALL = frozenset({"event_type", "source", "rule"})
 _WINDOWS = frozenset({"debounce", "throttle"})
-KEYS: dict[str, frozenset[str]] = {
-    TriggerType.WEBHOOK.value: _FOR_ALL | _WINDOWS,
-    TriggerType.EVENT.value: _FOR_ALL | _WINDOWS,
-    TriggerType.SCHEDULE.value: _FOR_ALL
-    | {
+_TIMES = frozenset(
+    [
         "cron",
         "timezone",
         "interval_seconds",
@@ -43,8 +40,13 @@ KEYS: dict[str, frozenset[str]] = {
         "missed",
         "missed_limit",
         "start_at",
-    }
-    | {"end_at"},
+        "end_at",
+    ]
+)
+KEYS: dict[str, frozenset[str]] = {
+    TriggerType.WEBHOOK.value: _FOR_ALL | _WINDOWS,
+    TriggerType.EVENT.value: _FOR_ALL | _WINDOWS,
+    TriggerType.SCHEDULE.value: _FOR_ALL | _TIMES,
     TriggerType.MANUAL.value: _FOR_ALL | {"form"},
     TriggerType.MODEL.value: _FOR_ALL | _WINDOWS | {"model", "changes", "fields"},
     TriggerType.EXECUTION.value: _FOR_ALL | _WINDOWS | {"on", "workflow", "after_seconds"},
@@ -210,7 +212,10 @@ def _field_problems(model: type[Model], changes: Any, names: Any) -> list[Proble
         return [Problem("trigger_config.fields", 'is of use with the change "updated" only; leave it out')]
     columns = _columns(model)
     return [
-        Problem(f"trigger_config.fields[{index}]", f"{model._meta.label} has no field {str(name)[:100]!r}")
+        Problem(
+            f"trigger_config.fields[{index}]",
+            f"{model._meta.label} has no field {str(name)[:100]!r} that can be told of",
+        )
         for index, name in enumerate(names)
         if not isinstance(name, str) or name not in columns
     ]
@@ -247,8 +252,9 @@ def _installed(name: Any) -> type[Model] | None:
 
 
 def _columns(model: type[Model]) -> dict[str, str]:
-    """Return the attribute of each field, by the field's name and by the attribute's own."""
-    found = {field.name: field.attname for field in model._meta.concrete_fields}
+    """Return the attribute of each field events tell of, by the field's name and by the attribute's own."""
+    told = [field for field in model._meta.concrete_fields if not isinstance(field, BinaryField)]
+    found = {field.name: field.attname for field in told}
     return {**found, **{attname: attname for attname in found.values()}}
 
 

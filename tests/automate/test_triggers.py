@@ -34,6 +34,27 @@ from tests.factories.engine import drain, node, workflow
         ("model", {"model": "auth.Group", "changes": [{}]}, ["trigger_config.changes"]),
         ("model", {"model": "auth.Group", "changes": "created"}, ["trigger_config.changes"]),
         ("schedule", {"cron": "0 * * * *"}, []),
+        ("schedule", {"cron": "0 * * * *", "jitter_seconds": 60, "missed": "all", "missed_limit": 5}, []),
+        ("schedule", {"cron": "0 * * * *", "jitter": 60}, ["trigger_config.jitter"]),
+        ("event", {"event_type": "a", "cron": "0 * * * *"}, ["trigger_config.cron"]),
+        ("webhook", {"event_type": "a", "b": 1, "a": 1}, ["trigger_config.a", "trigger_config.b"]),
+        ("manual", {"event_type": "a", "source": "b", "rule": True}, []),
+        ("manual", {"form": {"type": "object"}}, []),
+        ("manual", {"model": "auth.Group"}, ["trigger_config.model"]),
+        ("event", {"event_type": "a", 5: 1}, ["trigger_config.5"]),
+        ("execution", {"on": "failed"}, []),
+        ("execution", {"on": "finished", "workflow": "orders-*"}, []),
+        ("execution", {"on": "overdue", "after_seconds": 60}, []),
+        ("execution", {}, ["trigger_config.on"]),
+        ("execution", {"on": "ended"}, ["trigger_config.on"]),
+        ("execution", {"on": ["failed"]}, ["trigger_config.on"]),
+        ("execution", {"on": "failed", "workflow": "Orders"}, ["trigger_config.workflow"]),
+        ("execution", {"on": "failed", "workflow": ""}, ["trigger_config.workflow"]),
+        ("execution", {"on": "failed", "workflow": []}, ["trigger_config.workflow"]),
+        ("execution", {"on": "failed", "after_seconds": 5}, ["trigger_config.after_seconds"]),
+        ("execution", {"on": "overdue"}, ["trigger_config.after_seconds"]),
+        ("execution", {"on": "overdue", "after_seconds": 0}, ["trigger_config.after_seconds"]),
+        ("execution", {"on": "overdue", "after_seconds": 1.5}, ["trigger_config.after_seconds"]),
         ("fax", {}, ["trigger_type"]),
         (None, {}, ["trigger_type"]),
         ([], {}, ["trigger_type"]),
@@ -118,3 +139,21 @@ def test_one_event_starts_every_workflow_that_listens_once():
         ("exact", "SUCCESS"),
         ("glob", "SUCCESS"),
     ]
+
+
+def test_unknown_key_is_told_what_is_known():
+    (problem,) = trigger_problems("manual", {"forms": {}})
+    assert problem.message == ("is not known to manual triggers; known: event_type, form, rule, source")
+
+
+@pytest.mark.parametrize(
+    ("kind", "config"),
+    [("model", {"model": "auth.User", "fields": ["email"]}), ("execution", {"on": "failed"})],
+)
+def test_rule_that_is_too_deep_beside_what_the_trigger_demands_is_refused_when_saved(kind, config):
+    """On its own the rule is just short enough."""
+    rule = {"var": "a"}
+    while not trigger_problems("event", {"event_type": "a", "rule": {"!": [rule]}}):
+        rule = {"!": [rule]}
+    found = trigger_problems(kind, {**config, "rule": rule})
+    assert [problem.field for problem in found] == ["trigger_config.rule"]

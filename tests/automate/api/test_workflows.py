@@ -382,3 +382,32 @@ def test_service_class_is_an_override_point(key_client: MakeClient, tenant: Tena
 def test_unknown_id_is_404(key_client: MakeClient, tenant: Tenant, id: str) -> None:
     answer = key_client().get(f"{URL}{id}/")
     assert (answer.status_code, answer.json()["error"]["code"]) == (404, "NOT_FOUND")
+
+
+FORM = {
+    "type": "object",
+    "required": ["amount"],
+    "properties": {"amount": {"type": "number"}, "currency": {"type": "string", "default": "EUR"}},
+}
+
+
+def test_run_is_checked_and_completed_by_the_form(key_client: MakeClient, tenant: Tenant) -> None:
+    client = key_client()
+    body = {**DOCUMENTED, "trigger_type": "manual", "trigger_config": {"form": FORM}}
+    made = send(client, "post", URL, body).json()
+    assert made["trigger_config"] == {"form": FORM}
+    run = f"{URL}{made['id']}/run/"
+    refused = send(client, "post", run, {"payload": {"amount": "5"}})
+    assert refused.status_code == 400
+    assert refused.json()["error"]["details"] == [{"field": "payload.amount", "message": "Must be number"}]
+    started = send(client, "post", run, {"payload": {"amount": 5}})
+    assert started.status_code == 202
+    execution = Execution.all_tenants.get(pk=started.json()["execution_id"])
+    assert execution.context == {"amount": 5, "currency": "EUR"}
+
+
+def test_unknown_key_of_a_trigger_is_refused_by_name(key_client: MakeClient, tenant: Tenant) -> None:
+    body = {**DOCUMENTED, "trigger_config": {"event_type": "a", "evnt": 1}}
+    answer = send(key_client(), "post", URL, body)
+    assert answer.status_code == 400
+    assert [one["field"] for one in answer.json()["error"]["details"]] == ["trigger_config.evnt"]

@@ -8,7 +8,7 @@ from django.db import transaction
 from django.db.models import F, Value
 from django.db.models.functions import Concat
 
-from automate import model_triggers
+from automate import model_triggers, triggers
 from automate.models import Event, Execution
 from automate.triggers import trigger_problems
 from tests.factories.engine import drain, node, workflow
@@ -183,3 +183,9 @@ def test_models_without_named_fields_are_not_read_before_they_are_saved(django_a
 def test_problems_name_the_field(config, fields):
     found = trigger_problems("model", {"model": "auth.User", **config})
     assert [problem.field for problem in found] == fields
+
+
+def test_binary_field_cannot_be_named(monkeypatch):
+    monkeypatch.setattr(triggers, "UNWATCHED_APPS", ())
+    config = {"model": "automate_api.IdempotencyRecord", "fields": ["status", "body"]}
+    assert [problem.field for problem in trigger_problems("model", config)] == ["trigger_config.fields[1]"]
