@@ -16,8 +16,8 @@ class AutomateConfig(AppConfig):
         """Register what the engine brings."""
         from automate import admission, doctor, model_triggers
         from automate.aftermath import FinishedHandler
-        from automate.executions import overdue, watchers
         from automate.approvals.steps import register_approval_step
+        from automate.executions import overdue, watchers
         from automate.limits.debounce import DebounceHandler
         from automate.outbox_handlers import EngineHandler
         from automate.runtime.builtin import register_builtin_steps

@@ -62,13 +62,11 @@ def test_graphs_and_triggers_of_the_page_are_valid() -> None:
     found = [json.loads(block.text) for block in blocks(PAGE, "json")]
     graphs = [one if "nodes" in one else {"nodes": [one]} for one in found if "nodes" in one or "type" in one]
     triggers = [one for one in found if "nodes" not in one and "type" not in one]
-    assert (len(graphs), len(triggers)) == (10, 2)
+    assert (len(graphs), len(triggers)) == (10, 1)
     for graph in graphs:
         assert workflows.problems(graph=graph) == []
     for trigger in triggers:
-        kind = TriggerType.MODEL if "model" in trigger else TriggerType.EVENT
-        here = {**trigger, "model": "auth.User"} if kind == TriggerType.MODEL else trigger
-        assert workflows.problems(trigger_type=kind, trigger_config=here) == []
+        assert workflows.problems(trigger_type=TriggerType.EVENT, trigger_config=trigger) == []
 
 
 def test_messages_of_the_page_are_those_of_the_compiler() -> None:
