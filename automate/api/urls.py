@@ -18,7 +18,7 @@ router.register("approvals", ApprovalViewSet, basename="approval")
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("webhooks/<str:source>/", webhook, name="webhook"),
-    path("approvals/links/<str:token>/", ApprovalLinkView.as_view(), name="approval-link"),
-    path("resume/<str:token>/", ResumeView.as_view(), name="resume"),
+    path("approvals/links/<str:token>/", ApprovalLinkView.as_view(), name="automate-approval-link"),
+    path("resume/<str:token>/", ResumeView.as_view(), name="automate-resume"),
     path("", include(router.urls)),
 ]

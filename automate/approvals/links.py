@@ -62,7 +62,8 @@ def approval_links(approval: Approval) -> dict[str, str]:
     with tenant_scope(approval.tenant_id):
         electorate = voters(Assignees.of(approval.assignees), approval.tenant_id)
     return {
-        user.get_username(): public_url("approval-link", link_token(approval, user)) for user in electorate
+        user.get_username(): public_url("automate-approval-link", link_token(approval, user))
+        for user in electorate
     }
 
 

@@ -15,7 +15,7 @@ import orjson
 from django.db import transaction
 from django.db.models.functions import Now
 
-from automate.enums import ExecutionStatus
+from automate.enums import ApprovalStatus, ExecutionStatus
 from automate.executions import finished, signals
 from automate.executions.signals import Answer, NothingWaits
 from automate.models import Execution
@@ -135,9 +135,11 @@ def skip(execution: Execution, path: str, *, by: str) -> None:
     """Let a step that waits, or waits for its next try, succeed with the output `{"skipped": true}`.
 
     Raises:
-        Conflict: the execution has finished, or no step waits at this path.
+        Conflict: the execution has finished, no step waits at this path, or it is for its assignees to decide.
     """
     with _opened(execution, by=by, action="execution.skip", after={"path": path}) as held:
+        if held.approvals.filter(path=path, status=ApprovalStatus.PENDING).exists():
+            raise Conflict(f"The step at {path!r} asks for approval; its assignees approve or reject it")
         try:
             signals.answer_path(held.pk, path, SKIPPED)
         except NothingWaits:

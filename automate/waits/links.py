@@ -40,7 +40,7 @@ class ResumeLinks(Mapping[str, str]):
         if self._nodes is not None and node not in self._nodes:
             raise KeyError(node)
         token = self._given.get(node) or resume_token(self._execution_id, f"{self._prefix}{node}")
-        url = public_url("resume", token)
+        url = public_url("automate-resume", token)
         self._given[node] = token
         note_revealed(token)
         return url

@@ -14,6 +14,7 @@ from automate.approvals.verbs import AlreadyClosed, decide
 from automate.events import emit_event
 from automate.executions import control
 from automate.models import Approval, Event, Execution, StepRun
+from automate_core.errors import Conflict
 from automate_core.models import OutboxItem
 from tests.factories.engine import EVENT, drain, edge, finish, node, steps, wake, workflow
 from tests.factories.killing import lose_after
@@ -98,6 +99,14 @@ def test_cancelled_execution_asks_nobody_any_more(person: Person) -> None:
     drain()
     approval.refresh_from_db()
     assert (approval.status, approval.closed_at is not None) == ("CANCELLED", True)
+
+
+def test_approval_is_not_skipped_by_those_who_may_not_decide_it(person: Person) -> None:
+    person()
+    execution = asked(ASK)
+    with pytest.raises(Conflict, match="assignees"):
+        control.skip(execution, "ask", by="test")
+    assert StepRun.objects.get(path="ask").answer is None
 
 
 def test_branches_and_iterations_ask_for_themselves(person: Person) -> None:

@@ -46,7 +46,7 @@ def test_links_are_made_only_when_read() -> None:
 def test_public_url_refuses_what_is_no_base(settings: Any, base: str) -> None:
     settings.AUTOMATE = {**settings.AUTOMATE, "PUBLIC_URL": base}
     with pytest.raises(NoPublicUrl, match="must be an http"):
-        public_url("resume", "x")
+        public_url("automate-resume", "x")
 
 
 def test_token_depends_on_execution_path_and_key(settings: Any) -> None:
