@@ -22,13 +22,15 @@ import pytest
 from django.core.management import CommandError, get_commands, load_command_class
 from django.db import transaction
 
+from automate.events import run_workflow
+from automate.models import Execution
 from automate_connectors import registry as connector_registry
 from automate_core import secrets
 from automate_core.doctor import doctor_registry
 from automate_core.redaction import redact
 from automate_core.secrets import secret_backends
 from tests.docs.pages import PAGES, ROOT, Block, anchors, blocks, code_spans, links, name_of
-from tests.factories.engine import node, workflow
+from tests.factories.engine import drain, edge, node, workflow
 
 Names = dict[str, Any]
 
@@ -89,6 +91,17 @@ def has_an_automation(names: Names) -> None:
     names["automation"] = workflow(node("log", "logging", {"message": "{{ input.order_id }}"}), slug="log")
 
 
+def has_a_waiting_execution(names: Names) -> None:
+    hold = {"seconds": 3600}
+    workflow(
+        node("begin", "merge"), node("approve", "delay", hold), node("charge", "delay", hold),
+        edges=[edge("begin", "approve"), edge("begin", "charge")], slug="charge",
+    )  # fmt: skip
+    execution_id = run_workflow("charge", {})
+    drain()
+    names["execution"] = Execution.objects.get(pk=execution_id)
+
+
 def has_a_celery_application(names: Names) -> None:
     from celery import Celery
 
@@ -98,6 +111,7 @@ def has_a_celery_application(names: Names) -> None:
 BEFORE: dict[tuple[str, int], Callable[[Names], None]] = {
     ("README.md", 0): has_order,
     ("docs/how-to/deploy.md", 0): has_a_celery_application,
+    ("docs/how-to/executions.md", 0): has_a_waiting_execution,
     ("docs/how-to/host-project.md", 1): has_settings,
     ("docs/how-to/secrets.md", 0): has_a_secret_to_store,
     ("docs/how-to/secrets.md", 1): has_a_stored_secret,

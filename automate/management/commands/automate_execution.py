@@ -1,10 +1,10 @@
-"""`automate_execution`: one execution and its steps, as a table or as JSON; and what may be done to it."""
+"""`automate_execution`: one execution and its steps, as a table or as JSON."""
 
 from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -12,99 +12,40 @@ from uuid import UUID
 from django.core.management.base import CommandError, CommandParser
 from django.core.serializers.json import DjangoJSONEncoder
 
-from automate.executions import control
 from automate.models import Execution, StepRun
-from automate.replays import replay
-from automate_core.management.base import AutomateCommand, aligned, json_object, plain
+from automate_core.management.base import AutomateCommand, aligned, plain
 
 LEAST_ERROR_WIDTH = 20
 LONGEST_PATH = 40
-ACTOR = "command:automate_execution"
 
 
 class Command(AutomateCommand):
-    """Show an execution, or do something to it."""
+    """Show an execution."""
 
-    help = (
-        "Show an execution of any tenant and what each of its steps did; cancel, pause, resume or replay it."
-    )
+    help = "Show an execution of any tenant and what each of its steps did."
     examples = """\
   automate_execution 01990000-0000-7000-8000-000000000001
   automate_execution 01990000-0000-7000-8000-000000000001 --json | jq '.steps[].output'
-  automate_execution 01990000-0000-7000-8000-000000000001 cancel --reason "wrong customer"
-  automate_execution 01990000-0000-7000-8000-000000000001 skip approve
-  automate_execution 01990000-0000-7000-8000-000000000001 replay --from 'orders[3]/charge' --allow ship
 """
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """Declare the execution and what may be done to it."""
+        """Declare the execution."""
         parser.add_argument("id", metavar="ID", help="the execution's id")
         parser.add_argument("--json", action="store_true", help="everything, as one JSON object")
-        verbs = parser.add_subparsers(dest="verb", metavar="cancel | pause | resume | skip | retry | replay")
-        cancel = verbs.add_parser("cancel", help="end it, and those its steps wait for")
-        cancel.add_argument("--reason", default="", help="why, for the audit trail")
-        verbs.add_parser("pause", help="start no further step until it is resumed")
-        verbs.add_parser("resume", help="let it go on")
-        skip = verbs.add_parser("skip", help="let a waiting step succeed without its answer")
-        retry = verbs.add_parser("retry", help="end a step's wait for its next try, or a delay")
-        for verb in (skip, retry):
-            verb.add_argument("path", metavar="PATH", help="of the step, such as orders[3]/charge")
-        again = verbs.add_parser("replay", help="run it again, whole or from one step on; prints the new id")
-        again.add_argument("--from", dest="start", metavar="PATH", help="first step to run again")
-        again.add_argument("--of", type=int, metavar="N", help="version to run (default: the live one)")
-        again.add_argument("--input", metavar="JSON", help="another input; - reads it from standard input")
-        again.add_argument(
-            "--allow",
-            action="append",
-            default=[],
-            metavar="PATH",
-            help="step that may run twice although it must not",
-        )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Print it, or do what is asked and say so."""
-        execution = _found(options["id"])
-        if options["verb"] == "replay":
-            given = None if options["input"] is None else json_object(options["input"], "--input")
-            copy = replay(
-                execution,
-                by=ACTOR,
-                start=options["start"],
-                version=options["of"],
-                payload=given,
-                force=options["allow"],
-            )
-            self.stdout.write(str(copy.id))
-        elif options["verb"]:
-            self.stdout.write(_do(execution, options))
-        else:
-            self._show(execution, as_json=options["json"])
-
-    def _show(self, execution: Execution, *, as_json: bool) -> None:
+        """Print it."""
+        execution = find_execution(options["id"])
         steps = list(StepRun.all_tenants.filter(execution=execution).order_by("seq", "id"))
-        if as_json:
+        if options["json"]:
             self.stdout.write(json.dumps(_facts(execution, steps), indent=2, cls=DjangoJSONEncoder))
             return
         for line in [*_head(execution), "", *_table(steps, shutil.get_terminal_size().columns)]:
             self.stdout.write(line)
 
 
-def _do(execution: Execution, options: dict[str, Any]) -> str:
-    """Do one thing to an open execution; return what to say of it."""
-    verb, path = options["verb"], options.get("path", "")
-    orders: dict[str, tuple[Callable[[], Any], str]] = {
-        "cancel": (lambda: control.cancel(execution, by=ACTOR, reason=options["reason"]), "asked to stop"),
-        "pause": (lambda: control.pause(execution, by=ACTOR), "paused"),
-        "resume": (lambda: control.resume(execution, by=ACTOR), "resumed"),
-        "skip": (lambda: control.skip(execution, path, by=ACTOR), f"{path} skipped"),
-        "retry": (lambda: control.retry_now(execution, path, by=ACTOR), f"{path} is tried again"),
-    }
-    order, said = orders[verb]
-    order()
-    return f"{execution.id} {'cancelled' if verb == 'cancel' and execution.finished_at else plain(said)}"
-
-
-def _found(given: str) -> Execution:
+def find_execution(given: str) -> Execution:
+    """Return the execution with this id, of any tenant; raises CommandError."""
     try:
         wanted = UUID(given)
     except ValueError:

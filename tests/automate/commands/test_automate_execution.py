@@ -9,8 +9,6 @@ from django.core.management import CommandError, call_command
 
 from automate.models import Execution, StepRun
 from automate.workflows import create_workflow
-from automate_core.models import AuditEntry, OutboxItem
-from automate_core.outbox import enqueue
 
 pytestmark = pytest.mark.django_db
 
@@ -109,59 +107,19 @@ def test_unknown_execution_is_named() -> None:
     assert caught.value.returncode == 2
 
 
-def open_execution() -> Execution:
-    graph = {"nodes": [{"id": "hold", "type": "delay", "config": {"seconds": 60}}]}
-    automation = create_workflow(name="Orders", slug="orders", graph=graph, by="test")
-    execution = Execution.objects.create(
-        automation=automation, version=automation.live_version, status="WAITING"
-    )
-    for path in ("hold", "other"):
-        StepRun.objects.create(
-            execution=execution, path=path, node_key=path, node_type="delay", status="WAITING", effect="pure",
-            wake_at=datetime(2999, 1, 1, tzinfo=UTC),
-        )  # fmt: skip
-    return execution
-
-
-def test_execution_is_paused_resumed_helped_and_cancelled() -> None:
-    execution = open_execution()
-    assert show(execution, "pause") == f"{execution.id} paused\n"
-    assert "\npaused     since 2" in show(execution)
-    assert show(execution, "resume") == f"{execution.id} resumed\n"
-    assert show(execution, "skip", "hold") == f"{execution.id} hold skipped\n"
-    assert show(execution, "retry", "other") == f"{execution.id} other is tried again\n"
-    assert show(execution, "cancel", "--reason", "late") == f"{execution.id} cancelled\n"
-    with pytest.raises(CommandError, match="is CANCELLED"):
-        show(execution, "cancel")
-    done = AuditEntry.objects.filter(actor="command:automate_execution").order_by("number")
-    assert [(entry.action, entry.after) for entry in done] == [
-        ("execution.pause", None), ("execution.resume", None), ("execution.skip", {"path": "hold"}),
-        ("execution.retry", {"path": "other"}), ("execution.cancel", {"reason": "late"}),
-    ]  # fmt: skip
-
-
-def test_execution_at_work_is_asked_to_stop() -> None:
-    execution = open_execution()
-    enqueue(kind="execution", payload={"execution_id": str(execution.id)})
-    OutboxItem.objects.update(status="CLAIMED", lease_expires_at=datetime(2999, 1, 1, tzinfo=UTC))
-    assert show(execution, "cancel") == f"{execution.id} asked to stop\n"
-    assert "\ncancel     asked for 2" in show(execution)
-
-
-def test_replay_prints_the_new_id() -> None:
+def test_open_execution_says_what_was_ordered_and_who_called_it() -> None:
     execution = make_execution()
-    copy_id = show(
-        execution, "replay", "--from", "check", "--of", "1", "--input", '{"n": 2}', "--allow", "x"
-    ).strip()
-    copy = Execution.objects.get(pk=copy_id)
-    assert (copy.replay_of_id, copy.context, copy.version.number) == (execution.id, {"n": 2}, 1)
-    entry = AuditEntry.objects.get(action="execution.replay")
-    assert (entry.after["from"], entry.after["force"]) == ("check", ["x"])
-
-
-def test_replay_that_is_refused_says_why() -> None:
-    execution = make_execution()
-    with pytest.raises(CommandError, match="no step 'absent' there"):
-        show(execution, "replay", "--from", "absent")
-    with pytest.raises(CommandError, match="--input is not JSON"):
-        show(execution, "replay", "--input", "{")
+    parent = "01990000-0000-7000-8000-000000000001"
+    Execution.objects.update(
+        status="WAITING", finished_at=None, paused_at=START, held_at=START, cancel_requested_at=START,
+        parent_execution_id=parent, parent_path="each[1]/call", output={"n": 1},
+    )  # fmt: skip
+    shown = show(execution).splitlines()
+    assert [line for line in shown if line.startswith(("called by", "paused", "held", "cancel"))] == [
+        f"called by  {parent}  each[1]/call",
+        "paused     since 2026-01-02 03:04:05 UTC",
+        "held       since 2026-01-02 03:04:05 UTC",
+        "cancel     asked for 2026-01-02 03:04:05 UTC",
+    ]
+    facts = json.loads(show(execution, "--json"))
+    assert (facts["parent"], facts["output"]) == ({"id": parent, "path": "each[1]/call"}, {"n": 1})
