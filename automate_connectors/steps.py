@@ -7,6 +7,7 @@ from functools import lru_cache
 from typing import Any
 
 import orjson
+from django.db import InterfaceError, OperationalError
 
 from automate_connectors import connections, validation
 from automate_connectors.base import ActionSpec, Connector, ConnectorContext
@@ -14,7 +15,7 @@ from automate_connectors.connections import LoadedConnection
 from automate_connectors.pace import wait_turn
 from automate_connectors.registry import registry
 from automate_core.context import tenant_scope
-from automate_core.errors import AutomateError, PermanentError, Problem, TransientError
+from automate_core.errors import AutomateError, NotYet, PermanentError, Problem, TransientError
 from automate_core.redaction import redactor
 from automate_core.secrets import collect_secrets
 from automate_core.steps import Effect, StepContext, StepHandler, StepResult
@@ -78,11 +79,7 @@ class ConnectorStep(StepHandler):
         if found := [*_connection_problems(config), *validation.problems(self.spec.input_schema, input_data)]:
             raise PermanentError(f"The input of {self.type} is not valid", details=found)
         with tenant_scope(context.tenant_id), collect_secrets():
-            connection = self._connection(config.get(CONNECTION_FIELD))
-            if connection.id and connection.rate_limit:
-                wait_turn(
-                    connection.id, connection.name, connection.rate_limit, holder=context.idempotency_key
-                )
+            connection = self._connection(config.get(CONNECTION_FIELD), context)
             connector = self.connector(connection.config, _connector_context(context))
             try:
                 output = connector.execute_action(self.spec.name, input_data)
@@ -94,14 +91,26 @@ class ConnectorStep(StepHandler):
                 raise normal from error
         return StepResult(_json_object(output, self.type))
 
-    def _connection(self, name: str | None) -> LoadedConnection:
+    def _connection(self, name: str | None, context: StepContext) -> LoadedConnection:
+        """Return the connection when its rate limit lets the call go; raises NotYet otherwise."""
         if not name and not self.connector.requires_connection:
             return LoadedConnection()
+        # Nothing has been called yet, so even an at-most-once step may be tried again.
         try:
-            return connections.load(self.connector.key, name or None)
+            connection = connections.load(self.connector.key, name or None)
+            if connection.id and connection.rate_limit:
+                wait_turn(
+                    connection.id, connection.name, connection.rate_limit, holder=context.idempotency_key
+                )
+        except NotYet:
+            raise
         except TransientError as error:
-            # Nothing has been called yet, so even an at-most-once step may be tried again.
             raise TransientError(error.code, error.message, performed=False) from error
+        except (OperationalError, InterfaceError) as error:
+            raise TransientError(
+                "The database went away before the connection could be used", performed=False
+            ) from error
+        return connection
 
 
 def _input(config: Mapping[str, Any]) -> dict[str, Any]:

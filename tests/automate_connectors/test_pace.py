@@ -9,6 +9,7 @@ from datetime import timedelta
 from itertools import pairwise
 from typing import Any
 
+import psycopg
 import pytest
 from django.db import connection as database
 from django.db.models import F
@@ -20,7 +21,8 @@ from automate_connectors.models import Connection, ConnectionTurn
 from automate_connectors.pace import LATE_SECONDS, Turn, rate_problems, take_turn
 from automate_connectors.steps import action_handler
 from automate_connectors.testing import recorder
-from automate_core.errors import NotYet, Problem, ValidationFailed
+from automate_core import sql
+from automate_core.errors import NotYet, Problem, TransientError, ValidationFailed
 from automate_core.models import OutboxItem
 from automate_core.steps import StepContext
 from tests.factories.engine import EVENT, drain, node, workflow
@@ -141,6 +143,26 @@ def test_limit_of_one_connection_does_not_slow_another(limited, context):
     handler = action_handler("recorder.post")
     handler.run({"connection": "other"}, context)
     assert len(limited.calls) == 2
+
+
+def test_call_whose_turn_the_database_does_not_tell_is_certainly_not_made(limited, context):
+    call(context, "first")
+    with psycopg.connect(**sql.connect_params()) as other, database.cursor() as cursor:
+        other.execute("SELECT 1 FROM automate_connectors_connectionpace FOR UPDATE")
+        cursor.execute("SET statement_timeout = 50")
+        try:
+            with pytest.raises(TransientError) as caught:
+                call(context, "second")
+        finally:
+            cursor.execute("RESET statement_timeout")
+    assert (type(caught.value), caught.value.performed) == (TransientError, False)
+    assert len(limited.calls) == 1
+
+
+def test_turn_on_a_connection_deleted_meanwhile_is_given_all_the_same(limited):
+    gone = api().id
+    api().delete()
+    assert take_turn(gone, TEN_A_MINUTE, holder="late").wait_seconds == 0
 
 
 def test_step_that_waits_for_its_turn_holds_no_worker_and_uses_up_no_try(limited):
