@@ -39,7 +39,7 @@ class ConnectionPace(models.Model):
     """Until when the calls of a connection with a rate limit are handed out; written by `pace` alone."""
 
     connection = models.OneToOneField(
-        Connection, on_delete=models.CASCADE, primary_key=True, related_name="+"
+        Connection, on_delete=models.CASCADE, primary_key=True, related_name="+", db_constraint=False
     )
     taken_until = models.DateTimeField()
 
