@@ -11,7 +11,7 @@ from django.http import HttpRequest
 from django.template.response import TemplateResponse
 from django.utils.safestring import SafeString
 
-from automate.approvals.states import with_state
+from automate.approvals.states import in_state, with_state
 from automate.approvals.verbs import MAX_COMMENT_LENGTH, decide
 from automate.enums import ApprovalStatus, Decision
 from automate.models import Approval, ApprovalVote
@@ -38,7 +38,8 @@ class StateFilter(admin.SimpleListFilter):
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         """Narrow the list."""
-        return queryset.filter(state=self.value()) if self.value() else queryset
+        state = self.value()
+        return in_state(queryset, state) if state in ApprovalStatus.values else queryset
 
 
 class VoteInline(HistoryInline):

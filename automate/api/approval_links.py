@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 from django.http import HttpResponse
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiResponse, extend_schema, inline_serializer
 from rest_framework import serializers
 from rest_framework.request import Request
+from rest_framework.throttling import BaseThrottle
 
 from automate.api.resume import FormParser
 from automate.approvals import page
 from automate.approvals.links import Invitation, read_link
 from automate.approvals.verbs import AlreadyClosed, AlreadyVoted, decide
+from automate_api.throttling import RateThrottle
 from automate_api.v1.base import BaseAPIView, PublicAPIMixin
 from automate_core.errors import AutomateError, Conflict, Problem, ValidationFailed
 
@@ -32,8 +34,11 @@ _PAGE = OpenApiResponse(OpenApiTypes.STR, description="A page for people")
 class ApprovalLinkView(PublicAPIMixin, BaseAPIView):
     """One voter's signed link to one approval. The token is the credential: there is no session to forge from."""
 
-    public_rate_limit: ClassVar[str] = "60/minute"
     parser_classes: Sequence[Any] = (FormParser,)
+
+    def get_throttles(self) -> list[BaseThrottle]:
+        """Return the standard limit, by address."""
+        return [RateThrottle(scope="STANDARD", by_address=True)]
 
     @extend_schema(operation_id="automate_approval_link_show", responses={(200, "text/html"): _PAGE})
     def get(self, request: Request, token: str) -> HttpResponse:

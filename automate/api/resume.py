@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import IO, Any, ClassVar
+from typing import IO, Any
 
 from django.http import QueryDict
 from drf_spectacular.types import OpenApiTypes
@@ -12,11 +12,13 @@ from rest_framework import serializers
 from rest_framework.parsers import BaseParser
 from rest_framework.request import Request
 from rest_framework.response import Response
+from rest_framework.throttling import BaseThrottle
 
 from automate.executions.signals import Answer
 from automate.waits.tokens import resume
 from automate_api.errors import MalformedBody, PayloadTooLarge
 from automate_api.parsing import StrictJSONParser
+from automate_api.throttling import RateThrottle
 from automate_api.v1.base import BaseAPIView, PublicAPIMixin
 from automate_core import conf
 from automate_core.context import current_trace_id
@@ -57,8 +59,11 @@ class FormParser(BaseParser):
 class ResumeView(PublicAPIMixin, BaseAPIView):
     """POST answers the step that waits for the URL, once. Nothing else does anything: link scanners send GET."""
 
-    public_rate_limit: ClassVar[str] = "60/minute"
     parser_classes: Sequence[Any] = (StrictJSONParser, FormParser)
+
+    def get_throttles(self) -> list[BaseThrottle]:
+        """Return the limit of webhooks, by address."""
+        return [RateThrottle(scope="WEBHOOK", by_address=True)]
 
     @extend_schema(
         operation_id="automate_resume",

@@ -46,6 +46,12 @@ def with_state(approvals: QuerySet[Approval]) -> QuerySet[Any]:
     return approvals.annotate(state=state)
 
 
+def in_state(approvals: QuerySet[Any], state: str) -> QuerySet[Any]:
+    """Narrow approvals that are annotated with their state to one state."""
+    # What is stored is that state or still PENDING; saying so lets the index on it help.
+    return approvals.filter(state=state, status__in={state, ApprovalStatus.PENDING.value})
+
+
 def state_of(approval: Approval) -> str:
     """Return the state of one approval now."""
     found: str = with_state(Approval.all_tenants.filter(pk=approval.pk)).values_list("state", flat=True).get()

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
+from typing import Any
 from urllib.parse import urlsplit
 from uuid import UUID
 
 from django.urls import NoReverseMatch, reverse
 
+from automate.graph import Plan
+from automate.waits.steps import WaitForWebhookStep
 from automate.waits.tokens import resume_token
 from automate_core import conf
 from automate_core.errors import PermanentError
@@ -60,6 +63,13 @@ class ResumeLinks(Mapping[str, str]):
 def resume_links(execution_id: UUID | str, prefix: str, nodes: Collection[str] | None = None) -> ResumeLinks:
     """Return what templates of a frame see as `resume`; see `ResumeLinks`."""
     return ResumeLinks(execution_id, prefix, nodes)
+
+
+def give_links(scope: dict[str, Any], plan: Plan, *, execution_id: UUID | str, prefix: str) -> None:
+    """Let the templates of a frame read the links of its waiting steps as `resume`, when it has such steps."""
+    nodes = frozenset(node.key for node in plan.nodes if node.type == WaitForWebhookStep.type)
+    if nodes:
+        scope["resume"] = resume_links(execution_id, prefix, nodes)
 
 
 def public_url(route: str, *args: str) -> str:

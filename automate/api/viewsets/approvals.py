@@ -13,7 +13,7 @@ from rest_framework.response import Response
 
 from automate.api import filters
 from automate.approvals.assignees import assigned_to
-from automate.approvals.states import with_state
+from automate.approvals.states import in_state, with_state
 from automate.approvals.verbs import MAX_COMMENT_LENGTH, UNCHANGED, decide, digest
 from automate.enums import ApprovalStatus, Decision
 from automate.models import Approval, ApprovalVote
@@ -135,7 +135,7 @@ class ApprovalViewSet(BaseReadOnlyViewSet):
         params = self.request.query_params
         status = filters.choice(params, "status", ApprovalStatus.values)
         if status is not None:
-            queryset = queryset.filter(state=status)
+            queryset = in_state(queryset, status)
         if self._assigned(params) == "ME":
             user = self.principal.user
             queryset = queryset.none() if user is None else assigned_to(queryset, user)

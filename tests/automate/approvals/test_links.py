@@ -199,3 +199,11 @@ def test_link_is_redacted_wherever_it_is_recorded(person: Person, pending: Pendi
     assert redact({"text": f"https://a.b{url(token)}"}) == {
         "text": "https://a.b/api/automate/approvals/links/***REDACTED***/"
     }
+
+
+def test_visits_are_counted_by_address(person: Person, pending: Pending, settings: Any) -> None:
+    settings.AUTOMATE_API = {**settings.AUTOMATE_API, "RATE_STANDARD": "2/minute"}
+    token = link_token(pending(), person())
+    replies = [Client().get(url(token), REMOTE_ADDR="192.0.2.1") for _ in range(3)]
+    assert [reply.status_code for reply in replies] == [200, 200, 429]
+    assert Client().get(url(token), REMOTE_ADDR="192.0.2.2").status_code == 200

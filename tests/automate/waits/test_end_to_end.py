@@ -10,6 +10,7 @@ from django.test import Client
 
 from automate.events import emit_event
 from automate.models import Execution, StepRun
+from automate.waits import listeners
 from automate.waits.tokens import resume_token, token_hash
 from automate_core.models import OutboxItem
 from automate_core.outbox.drain import Drain
@@ -139,6 +140,22 @@ def test_each_iteration_waits_for_its_own_call() -> None:
     execution.refresh_from_db()
     assert execution.status == "SUCCESS"
     assert [output(f"each[{index}]/called")["body"]["n"] for index in range(3)] == [0, 1, 2]
+
+
+def test_execution_takes_one_event_once_even_in_a_loop() -> None:
+    execution = parked(
+        node("each", "for_each", {"items": [1, 2]}), node("tick", "wait_for_event", {"event_type": "tick"}),
+        edges=[edge("each", "tick", "item"), edge("tick", "each")],
+    )  # fmt: skip
+    event = {"id": emit_event("tick", {"n": 1}), "type": "tick", "source": "", "payload": {"n": 1}}
+    drain()
+    assert StepRun.objects.get(path="each[1]/tick").status == "WAITING"
+    assert listeners.tell([listeners.Heard(str(execution.tenant_id), event)]) == 0
+    emit_event("tick", {"n": 2})
+    drain()
+    execution.refresh_from_db()
+    assert execution.status == "SUCCESS"
+    assert [output(f"each[{index}]/tick")["event"]["payload"]["n"] for index in range(2)] == [1, 2]
 
 
 def test_worker_lost_while_an_execution_waits_changes_nothing() -> None:
