@@ -89,6 +89,8 @@ def _fire_batch(now: datetime | None) -> tuple[int, int]:
             fires, at = _fires(trigger_id, orjson.loads(config), due_at, present)
             events += [fire_event(trigger_id, tenant_id, fire) for fire in fires]
             following.append(at)
+        # In the order of their keys across statements too: who emits the same ones may wait, and never deadlocks.
+        events.sort(key=lambda event: (event.tenant_id, event.key))
         emitted = sum(
             len(emit_batch(events[start : start + BATCH])) for start in range(0, len(events), BATCH)
         )
