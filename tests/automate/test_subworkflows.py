@@ -7,10 +7,12 @@ import pytest
 from automate.events import run_workflow
 from automate.models import Execution, StepRun
 from automate.subworkflows import SubworkflowStep
+from automate.workflows import create_workflow
 from automate_core.errors import ErrorCodes
 from automate_core.ids import uuid7
+from automate_core.outbox.drain import Drain
 from automate_core.steps import Effect
-from tests.factories.engine import drain, edge, finish, node, wake, workflow
+from tests.factories.engine import drain, edge, finish, lose_workers, node, wake, workflow
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -226,3 +228,46 @@ def test_called_in_a_loop_each_iteration_has_its_child():
 
 def test_effect_is_that_of_a_database_step():
     assert SubworkflowStep().effect is Effect.DATABASE
+
+
+def test_worker_lost_after_any_round_leaves_one_child_one_answer_and_one_alarm():
+    child(node("look", "transform", {"output": "{{ input.n }}"}))
+    workflow(node("note", "merge"), slug="alarm", trigger_type="manual", trigger_config={})
+    nodes = [node("call", "subworkflow", CALL), node("bad", "transform", {"output": "{{ input.missing }}"})]
+    create_workflow(
+        name="orders",
+        slug="orders",
+        by="test",
+        graph={"nodes": nodes, "settings": {"error_workflow": "alarm"}},
+    )
+    losses = 0
+    for rounds in range(1, 10):
+        execution_id = run_workflow("orders", {"n": rounds})
+        losses += lose_a_worker_after(rounds)
+        drain()
+        parent = Execution.objects.get(pk=execution_id)
+        made = Execution.objects.filter(parent_execution_id=execution_id)
+        alarms = Execution.objects.filter(automation__slug="alarm", cause_execution_id=execution_id)
+        assert (parent.status, parent.error_code, made.get().status) == (
+            "FAILED",
+            "TEMPLATE_ERROR",
+            "SUCCESS",
+        )
+        answered = StepRun.objects.get(execution=parent, path="call", status="SUCCESS")
+        assert answered.output_data["output"] == rounds
+        assert [alarm.status for alarm in alarms] == ["SUCCESS"]
+    assert losses > 4
+
+
+def lose_a_worker_after(rounds):
+    """Let a worker make so many rounds that moved something, claim once more and be gone; return what it held."""
+    lost = Drain()
+    for _ in range(400):
+        rounds -= lost.turn()
+        if not rounds:
+            break
+        lost._hear(timeout=0.005)
+    lost.store.look_soon()
+    lost._claim()
+    lost.close()
+    return lose_workers()
