@@ -92,7 +92,7 @@ class ApprovalStep(StepHandler):
             execution_id=context.execution_id,
             path=context.path,
             attempt=context.attempt,
-            title=_text("title", config["title"], MAX_TITLE_LENGTH),
+            title=_title(config["title"]),
             message=_text("message", config.get("message", ""), MAX_MESSAGE_LENGTH),
             assignees=assignees.as_data(),
             voters=len(electorate),
@@ -157,6 +157,14 @@ def _deadline(seconds: float | None) -> datetime | None:
     ]
     moment: datetime = row[0]
     return moment
+
+
+def _title(value: Any) -> str:
+    """Return the title in one line, fit for the subject of a message."""
+    title = " ".join(_text("title", value, MAX_TITLE_LENGTH).split())
+    if not title:
+        raise PermanentError("title is empty; say what is asked")
+    return title
 
 
 def _text(name: str, value: Any, longest: int) -> str:

@@ -73,7 +73,7 @@ def test_run_asks_and_waits(person: Person, context: StepContext) -> None:
     person("eve", groups=("finance",), role=None)
     person("gone", groups=("finance",), is_active=False)
     config = {
-        "title": "Pay?", "message": "For the office", "assignees": {"groups": ["finance"]}, "required": "2",
+        "title": " Pay?\r\n", "message": "For the office", "assignees": {"groups": ["finance"]}, "required": "2",
         "form": FORM, "data": {"amount": 5, "token": "hunter2hunter2"}, "deadline_seconds": 60,
     }  # fmt: skip
     wait = ApprovalStep().run(config, context)
@@ -127,6 +127,7 @@ def test_run_counts_holders_of_a_permission(person: Person, context: StepContext
         ({"required": "many"}, PermanentError, "required"),
         ({"title": "x" * 256}, PermanentError, "title"),
         ({"title": None}, PermanentError, "title"),
+        ({"title": " \n "}, PermanentError, "title is empty"),
         ({"deadline_seconds": "soon"}, PermanentError, "deadline_seconds"),
     ],
 )
