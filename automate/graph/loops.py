@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 
 BODY_HANDLE = "item"
 MAX_PATH = 800
@@ -44,11 +45,11 @@ def nest(
     owner: dict[str, str] = {}
     for key in keys:
         around = sorted((loop for loop in loops if key in bodies[loop]), key=lambda loop: len(bodies[loop]))
-        for inner, outer in zip(around, around[1:], strict=False):
+        for inner, outer in pairwise(around):
             if inner not in bodies[outer] or not bodies[inner] <= bodies[outer]:
                 wrong(
                     key,
-                    f"node {key!r} is in the bodies of both {inner!r} and {outer!r}; a loop must lie inside another or beside it",
+                    f"node {key!r} is in the bodies of both {inner!r} and {outer!r}; put one inside the other",
                 )
                 return Nesting({}, {})
         if around:

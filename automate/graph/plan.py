@@ -89,7 +89,7 @@ class Plan:
     nodes: tuple[Node, ...]
     edges: tuple[Edge, ...]
     places: Mapping[str, int] = field(default_factory=dict)
-    settings: GraphSettings = GraphSettings()
+    settings: GraphSettings = field(default_factory=GraphSettings)
     undo: Mapping[str, Node] = field(default_factory=dict)
     last: int | None = None
 

@@ -11,10 +11,10 @@ import time
 from collections.abc import Sequence
 from typing import ClassVar
 
-from automate.executions import finished, verbs
-from automate.executions.rows import Change, FollowUp, Recorded
+from automate.executions import verbs
+from automate.executions.rows import Change, Recorded
 from automate.realtime import broadcast
-from automate.runtime import resume, undoing
+from automate.runtime import changes, resume, undoing
 from automate.runtime.calls import Call
 from automate.runtime.effects import Effects
 from automate.runtime.journal import Journal
@@ -97,14 +97,14 @@ class Engine(OutboxHandler):
             for run in runs:
                 run.advance(self.port.store.now)
         self._admit(now)
-        changes, parties = self._changes(self.port.store.now())
-        if not changes:
+        made, parties = self._changes(self.port.store.now())
+        if not made:
             return False
-        recorded = self._journal.write(changes)
+        recorded = self._journal.write(made)
         self._active.clear()
-        for change in changes:
+        for change in made:
             self._settled(change, parties[change.item.id], recorded)
-        broadcast.send([change for change in changes if change.item.id in recorded.held])
+        broadcast.send([change for change in made if change.item.id in recorded.held])
         starting, self._starting = self._starting, []
         for call in starting:
             if call.run.item is not None and call.run.item.id in self._runs:
@@ -166,53 +166,19 @@ class Engine(OutboxHandler):
         return [*self._runs.values(), *(run for _, runs in self._births.values() for run in runs)]
 
     def _changes(self, now: float) -> tuple[list[Change], dict[int, list[Run]]]:
-        changes: list[Change] = []
+        made: list[Change] = []
         parties: dict[int, list[Run]] = {}
         for item, runs in self._births.values():
-            change = Change(item, settles=True)
-            for run in runs:
-                run.settle(now)
-                change.made.append(run.row)
-                change.steps.extend(run.dirty.values())
-                change.follow_ups += self._follow_ups(run)
-            changes.append(change)
+            made.append(changes.of_birth(item, runs, now=now, max_claims=self._max_claims))
             parties[item.id] = runs
         for item_id, run in self._runs.items():
             if not run.dirty and item_id not in self._active:
                 continue
-            assert run.item is not None
-            run.settle(now)
-            over = run.is_over or run.is_parked
-            if not run.dirty and not over and run.row.status == run.stored_status:
-                continue
-            change = Change(run.item, settles=over, steps=list(run.dirty.values()))
-            if over or run.row.status != run.stored_status:
-                change.changed.append(run.row)
-            if over:
-                change.follow_ups += self._follow_ups(run)
-            changes.append(change)
-            parties[item_id] = [run]
-        return changes, parties
-
-    def _follow_ups(self, run: Run) -> list[FollowUp]:
-        """Return what carries the execution on, or tells of its end those who care."""
-        row = run.row
-        if run.is_over:
-            wanted = finished.is_wanted(
-                parent_execution_id=row.parent_execution_id, key=row.key, status=row.status,
-                error_workflow=run.plan.settings.error_workflow, tenant_id=row.tenant_id,
-                automation_id=row.automation_id, left_waiting=run.left_waiting,
-            )  # fmt: skip
-            if not wanted:
-                return []
-            return [
-                FollowUp(
-                    row.id, row.tenant_id, row.priority, row.trace_id, None, self._max_claims, kind="finished"
-                )
-            ]
-        at = run.wakes_at() if run.is_parked else None
-        on_poke = run.is_parked and at is None
-        return [FollowUp(row.id, row.tenant_id, row.priority, row.trace_id, at, self._max_claims, on_poke)]
+            change = changes.of_run(run, now=now, max_claims=self._max_claims)
+            if change is not None:
+                made.append(change)
+                parties[item_id] = [run]
+        return made, parties
 
     def _settled(self, change: Change, runs: list[Run], recorded: Recorded) -> None:
         item = change.item

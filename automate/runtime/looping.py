@@ -9,6 +9,7 @@ import orjson
 
 from automate.enums import StepStatus
 from automate.executions.rows import StepRow
+from automate.runtime import outcomes
 from automate.runtime.calls import Spot
 from automate.runtime.frames import Failure, Frame, Halt, Loop
 from automate.runtime.interpreter import State
@@ -31,7 +32,7 @@ def open_loop(run: Run, spot: Spot, now: float) -> None:
         items = items_of(config)
         row.input_data = json_text({"count": len(items)} if items is not None else {})
     except AutomateError as error:
-        run.fail_for_good(spot, row, Failure(str(error.code), error.message, row.path), now)
+        outcomes.fail_for_good(run, spot, row, Failure(str(error.code), error.message, row.path), now)
         return
     run.touch(row)
     feed(run, attach(run, spot, row, items), now)
@@ -212,8 +213,8 @@ def _close(run: Run, loop: Loop, now: float) -> None:
     failure = loop.failure
     if failure is None:
         try:
-            run.finish(spot, loop.row, loop.output(), "done", now)
+            outcomes.finish(run, spot, loop.row, loop.output(), "done", now)
             return
         except AutomateError as error:
             failure = Failure(str(error.code), error.message, loop.path)
-    run.fail_for_good(spot, loop.row, failure, now)
+    outcomes.fail_for_good(run, spot, loop.row, failure, now)

@@ -16,68 +16,20 @@ from automate.enums import TERMINAL, StepStatus
 from automate.executions.rows import ExecutionRow, StepRow
 from automate.executions.signals import Answer
 from automate.graph import Plan
-from automate.runtime import looping, plans, undoing
+from automate.runtime import looping, outcomes, plans, records, undoing
 from automate.runtime.calls import Spot, Waiting
 from automate.runtime.endings import Orders
-from automate.runtime.frames import Frame, Halt
+from automate.runtime.frames import Failure, Frame, Halt
 from automate.runtime.loop_steps import items_of
 from automate.runtime.retry import RetryPolicy
 from automate.runtime.run import Run
 from automate.runtime.scope import new_scope
 from automate_core import sql
-from automate_core.arrays import plain
 from automate_core.errors import AutomateError, ErrorCodes
 from automate_core.outbox.base import ClaimedItem
 from automate_core.steps import Effect
 
-_EXECUTIONS = """
-SELECT x.id::text, x.tenant_id::text, x.automation_id::text, coalesce(x.version_id, a.live_version_id)::text,
-  x.event_id::text, x.trigger_id::text, x.status, x.context::text, x.trace_id, x.cause_execution_id::text, x.depth,
-  x.priority, x.seq, x.started_at, e.type, e.source, e.payload::text, x.output::text, x.pokes,
-  x.parent_execution_id::text, x.key, extract(epoch FROM x.cancel_requested_at)::float8, x.paused_at IS NOT NULL
-FROM automate_execution x JOIN automate_automation a ON a.id = x.automation_id
-LEFT JOIN automate_event e ON e.id = x.event_id
-WHERE x.id = ANY(%(ids)s::uuid[])
-"""
-
-_COLUMNS = """s.id::text, s.execution_id::text, s.tenant_id::text, s.path, s.node_key, s.node_type, s.attempt, s.status,
-  s.effect, s.route, s.input_data::text, s.output_data::text, s.variables::text, s.error_code, s.error_message, s.seq,
-  extract(epoch FROM s.wake_at)::float8, extract(epoch FROM s.started_at)::float8,
-  extract(epoch FROM s.finished_at)::float8, s.wake_token, s.wake_event, s.wake_rule::text, s.answer::text"""
-
-_TOP = f"""
-SELECT '' AS prefix, {_COLUMNS}
-FROM automate_steprun s WHERE s.execution_id = ANY(%(ids)s::uuid[]) AND strpos(s.path, '/') = 0
-ORDER BY s.execution_id, s.seq
-"""
-
-_INSIDE = f"""
-SELECT f.prefix, {_COLUMNS}
-FROM unnest(%(ids)s::uuid[], %(prefixes)s::text[]) AS f(execution, prefix)
-JOIN automate_steprun s ON s.execution_id = f.execution AND starts_with(s.path, f.prefix)
-  AND strpos(substr(s.path, length(f.prefix) + 1), '/') = 0
-ORDER BY s.execution_id, s.seq
-"""
-
-_OF_NODES = f"""
-SELECT '' AS prefix, {_COLUMNS}
-FROM automate_steprun s WHERE s.execution_id = %(id)s::uuid AND s.node_key = ANY(%(keys)s::text[]) ORDER BY s.seq
-"""
-
-_ORDERS = """
-SELECT id::text, pokes, extract(epoch FROM cancel_requested_at)::float8, paused_at IS NOT NULL
-FROM automate_execution WHERE id = ANY(%(ids)s::uuid[])
-"""
-
-_NEWS = """
-SELECT execution_id::text, path, extract(epoch FROM wake_at)::float8, answer::text
-FROM automate_steprun WHERE execution_id = ANY(%(ids)s::uuid[])
-  AND (status = 'WAITING' OR (status = 'FAILED' AND wake_at IS NOT NULL))
-"""
-
 _ITERATION = re.compile(r"\[(\d+)\]$")
-
-Recorded = tuple[StepRow, "Answer | None"]
 
 
 def load(items: Sequence[ClaimedItem], *, policy: RetryPolicy, now: float) -> dict[int, Run | None]:
@@ -89,7 +41,7 @@ def load(items: Sequence[ClaimedItem], *, policy: RetryPolicy, now: float) -> di
         now: the database's time in seconds since the epoch.
     """
     ids = [str(item.payload["execution_id"]) for item in items]
-    rows = {row[0]: row for row in sql.execute(_EXECUTIONS, {"ids": ids})}
+    rows = records.executions(ids)
     found = plans.load(row[3] for row in rows.values() if row[3])
     runs: dict[int, Run | None] = {}
     begun: dict[str, Run] = {}
@@ -110,19 +62,17 @@ def hear(runs: Iterable[Run], now: float) -> list[Run]:
     """Bring what was said to running executions into their runs; return those that were spoken to."""
     by_id = {run.row.id: run for run in runs}
     spoken = []
-    for execution_id, pokes, cancel_at, pauses in sql.execute(_ORDERS, {"ids": plain(by_id)}):
+    for execution_id, pokes, cancel_at, pauses in records.orders(by_id):
         run = by_id[execution_id]
         if pokes != run.row.pokes:
             run.row.pokes = pokes
             run.orders = Orders(cancel_at, pauses)
             spoken.append(run)
     if spoken:
-        for execution_id, path, wake_at, answer in sql.execute(
-            _NEWS, {"ids": plain(run.row.id for run in spoken)}
-        ):
+        for execution_id, path, wake_at, answer in records.news([run.row.id for run in spoken]):
             run = by_id[execution_id]
             if answer is not None:
-                run.told(path, Answer.of_data(orjson.loads(answer)), now)
+                outcomes.tell(run, path, answer, now)
             elif path in run.waiting and run.waiting[path].at is not None:
                 run.waiting[path].at = wake_at
     return spoken
@@ -131,7 +81,7 @@ def hear(runs: Iterable[Run], now: float) -> list[Run]:
 def look_up_undoing(run: Run, now: float) -> None:
     """Find what a failed run has to undo, and what of it was undone already."""
     keys = undoing.keys(run.plan)
-    recorded = [_recorded(row) for row in sql.execute(_OF_NODES, {"id": run.row.id, "keys": keys})]
+    recorded = records.steps_of_nodes(run.row.id, keys)
     answers = {step.path: answer for step, answer in recorded}
     for frame, steps in undoing.begin(run, [step for step, _ in recorded], now):
         restore(run, frame, [(step, answers[step.path]) for step in steps], now)
@@ -140,13 +90,13 @@ def look_up_undoing(run: Run, now: float) -> None:
     run.lively.append(run.root)
 
 
-def restore(run: Run, frame: Frame, recorded: Sequence[Recorded], now: float) -> list[Frame]:
+def restore(run: Run, frame: Frame, recorded: Sequence[records.Recorded], now: float) -> list[Frame]:
     """Put recorded steps (ordered by seq) back into a fresh frame; return the iterations found under way.
 
     Finished steps are not run again. A step that was running when its worker was lost is called again when its
     effect class allows that; an at-most-once step is failed as OUTCOME_UNKNOWN.
     """
-    latest: dict[str, Recorded] = {}
+    latest: dict[str, records.Recorded] = {}
     for step, answer in recorded:
         run.row.seq = max(run.row.seq, step.seq)
         held = latest.get(step.path)
@@ -194,27 +144,17 @@ def _event(row: sql.Row) -> dict[str, Any]:
 
 def _restore_all(runs: dict[str, Run], now: float) -> None:
     frames = {(execution_id, ""): run.root for execution_id, run in runs.items()}
-    rows = sql.execute(_TOP, {"ids": plain(runs)})
+    levels = records.top_steps(runs)
     while frames:
-        levels: dict[tuple[str, str], list[Recorded]] = {}
-        for row in rows:
-            levels.setdefault((row[2], row[0]), []).append(_recorded(row))
-        following: dict[tuple[str, str], Frame] = {}
-        for key, frame in frames.items():
-            for inner in restore(runs[key[0]], frame, levels.get(key, ()), now):
-                following[(key[0], inner.prefix)] = inner
+        following: dict[records.Place, Frame] = {}
+        for place, frame in frames.items():
+            for inner in restore(runs[place[0]], frame, levels.get(place, ()), now):
+                following[(place[0], inner.prefix)] = inner
         frames = following
-        if frames:
-            params = {"ids": plain(key[0] for key in frames), "prefixes": [key[1] for key in frames]}
-            rows = sql.execute(_INSIDE, params)
+        levels = records.steps_inside(list(frames)) if frames else {}
     for run in runs.values():
         for loop in list(run.loops.values()):
             looping.go_on(run, loop, now)
-
-
-def _recorded(row: sql.Row) -> Recorded:
-    answer = Answer.of_data(orjson.loads(row[23])) if row[23] is not None else None
-    return StepRow(*row[1:23]), answer
 
 
 def _count_try(frame: Frame, step: StepRow) -> None:
@@ -260,9 +200,9 @@ def _restore_step(run: Run, spot: Spot, step: StepRow, answer: Answer | None, no
         again = step.status == StepStatus.FAILED or bool(step.error_code)
         run.waiting[step.path] = Waiting(spot, step, step.wake_at, again, step.awaits)
         if answer is not None:
-            run.told(step.path, answer, now)
+            outcomes.tell(run, step.path, answer, now)
     elif step.status == StepStatus.FAILED and step.error_code != ErrorCodes.WORKER_LOST:
-        run.follow_failure(spot, step)
+        outcomes.follow_failure(run, spot, step)
     elif step.status in (StepStatus.RUNNING, StepStatus.FAILED):
         _restore_interrupted(run, spot, step, now)
 
@@ -286,7 +226,7 @@ def _reopen(run: Run, spot: Spot, step: StepRow, now: float) -> None:
     try:
         items = items_of(spot.node.render(spot.frame.scope))
     except AutomateError as error:
-        run.fail_for_good(spot, step, looping.Failure(str(error.code), error.message, step.path), now)
+        outcomes.fail_for_good(run, spot, step, Failure(str(error.code), error.message, step.path), now)
         return
     looping.attach(run, spot, step, items)
 
@@ -303,7 +243,7 @@ def _restore_interrupted(run: Run, spot: Spot, step: StepRow, now: float) -> Non
         )
         run.touch(step)
     if unknown:
-        run.follow_failure(spot, step)
+        outcomes.follow_failure(run, spot, step)
     else:
         run.wanted.append(spot)
 

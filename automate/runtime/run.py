@@ -9,21 +9,18 @@ from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
-import orjson
-
 from automate.enums import ExecutionStatus, StepStatus
 from automate.executions.rows import ExecutionRow, StepRow
-from automate.executions.signals import Answer
-from automate.graph import Node, OnError, Plan
-from automate.runtime import endings, looping, undoing
+from automate.graph import Plan
+from automate.runtime import endings, looping, outcomes, undoing
 from automate.runtime.calls import Call, Spot, Waiting
-from automate.runtime.frames import Failure, Frame, Halt, Loop
+from automate.runtime.frames import Frame, Halt, Loop
 from automate.runtime.interpreter import State
-from automate.runtime.retry import RetryPolicy, Verdict, judge, policy_of
+from automate.runtime.retry import RetryPolicy
 from automate.runtime.scope import idempotency_key, json_text
+from automate.runtime.unrecorded import Unrecorded
 from automate_core import conf
-from automate_core.errors import AutomateError, ErrorCodes, NotYet, PermanentError
-from automate_core.ids import uuid7
+from automate_core.errors import PermanentError
 from automate_core.outbox.base import ClaimedItem
 from automate_core.redaction import redact
 from automate_core.steps import Effect, StepContext, StepResult, Wait
@@ -38,14 +35,15 @@ TURN_BYTES = 2_000_000
 """How far a run goes before what it did is recorded: neither memory nor a commit grows with the length of a loop."""
 
 
-class Run:
+class Run(Unrecorded):
     """The state of one execution while a worker holds its lease."""
 
     def __init__(
         self, *, plan: Plan, row: ExecutionRow, scope: dict[str, Any], policy: RetryPolicy, fresh: bool
     ) -> None:
+        super().__init__(row, fresh=fresh)
         self.plan = plan
-        self.row = row
+        self.policy = policy
         self.tenant_id = UUID(row.tenant_id)
         self.execution_id = UUID(row.id)
         self.item: ClaimedItem | None = None
@@ -55,14 +53,9 @@ class Run:
         self.wanted: deque[Spot] = deque()
         self.calls: dict[str, Call] = {}
         self.waiting: dict[str, Waiting] = {}
-        self.opened: dict[str, StepRow] = {}
-        self.dirty: dict[tuple[str, int], StepRow] = {}
-        self.dirty_bytes = 0
         self.undo: undoing.Undoing | None = None
         self.orders = endings.Orders()
-        self.stored_status: str = "" if fresh else row.status
         self.left_waiting = False
-        self._policy = policy
         self._ended: ExecutionStatus | None = None
 
     @property
@@ -82,7 +75,7 @@ class Run:
             self.row.started_at = now
         endings.enforce(self, now)
         if self.waiting:
-            self._ring(now)
+            outcomes.ring(self, now)
         steps = 0
         while self.lively and not self.orders.holds and steps < TURN_STEPS and self.dirty_bytes < TURN_BYTES:
             frame = self.lively[0]
@@ -111,8 +104,8 @@ class Run:
         try:
             config = spot.node.render(spot.frame.scope)
             row.input_data = json_text(redact(config))
-        except Exception as error:
-            self._crashed(spot, row, error, now)
+        except Exception as error:  # noqa: BLE001 - logged and recorded there
+            outcomes.crash(self, spot, row, error, now)
             return None
         row.status, row.wake_at, row.error_code = StepStatus.RUNNING, None, ""
         spot.frame.first_tried.setdefault(spot.node.key, now)
@@ -125,16 +118,16 @@ class Run:
         if self.calls.pop(call.row.path, None) is None:
             return
         try:
-            self._take(call.spot, call.row, result, now)
+            outcomes.take(self, call.spot, call.row, result, now)
         except PermanentError as error:
-            self._crashed(call.spot, call.row, error, now)
+            outcomes.crash(self, call.spot, call.row, error, now)
         self._enliven(call.spot.frame)
 
     def success_row(self, call: Call, result: StepResult | Wait, now: float) -> StepRow:
         """Return the row of a success that is committed on the call's own thread, without touching the run."""
         row = replace(call.row, seq=call.row.seq + 1)
         if isinstance(result, Wait):
-            _wait(row, result, now)
+            outcomes.begin_wait(row, result, now)
             return row
         variables = redact(dict(result.variables)) if result.variables else None
         row.status, row.output_data = StepStatus.SUCCESS, json_text(redact(result.output))
@@ -145,64 +138,12 @@ class Run:
         """Take the failure of a call: try again later, or fail the step for good."""
         if self.calls.pop(call.row.path, None) is None:
             return
-        self._failed_call(call.spot, call.row, error, now)
+        outcomes.fail_call(self, call.spot, call.row, error, now)
         self._enliven(call.spot.frame)
-
-    def finish(self, spot: Spot, row: StepRow, output: Any, route: str, now: float) -> None:
-        """Record a step's success and follow its edges."""
-        output = redact(output)
-        row.output_data = json_text(output)
-        row.status, row.route, row.wake_at, row.finished_at = StepStatus.SUCCESS, route, None, now
-        frame = spot.frame
-        frame.scope["steps"][spot.node.key] = {"output": output, "status": StepStatus.SUCCESS.value}
-        frame.state.succeed(spot.node.index, route or None)
-        self.touch(row)
-        self.lively.append(frame)
-
-    def fail_for_good(self, spot: Spot, row: StepRow, failure: Failure, now: float) -> None:
-        """Record a failure that is final, and do what the node says about it."""
-        row.status, row.wake_at, row.finished_at = StepStatus.FAILED, None, now
-        row.error_code, row.error_message = failure.code, failure.message
-        self.follow_failure(spot, row)
-        self.touch(row)
-        self.lively.append(spot.frame)
-
-    def follow_failure(self, spot: Spot, row: StepRow) -> None:
-        """Go on after a recorded failure as the node says: by its route, as if nothing were, or not at all."""
-        frame, node = spot
-        failure = Failure(row.error_code, row.error_message, row.path)
-        frame.scope["steps"][node.key] = {
-            "output": None, "status": StepStatus.FAILED.value, "error": failure.as_data(),
-        }  # fmt: skip
-        if node.on_error is OnError.FAIL:
-            frame.halt, frame.failure = Halt.FAILED, failure
-            if frame is self.root:
-                self.row.error_code = failure.code
-                self.row.error_summary = f"{row.path}: {failure.message}"
-            return
-        row.route = "error" if node.on_error is OnError.ROUTE else "continue"
-        frame.state.succeed(node.index, "error" if node.on_error is OnError.ROUTE else None)
-
-    def told(self, path: str, answer: Answer, now: float) -> None:
-        """Take the answer to a waiting step; one that no longer waits is left alone."""
-        waiting = self.waiting.pop(path, None)
-        if waiting is None:
-            return
-        spot, row = waiting.spot, waiting.row
-        if answer.error_code:
-            failure = Failure(answer.error_code, answer.error_message, path)
-            self.fail_for_good(spot, row, failure, now)
-            return
-        try:
-            self.finish(spot, row, answer.output, answer.route or "", now)
-        except PermanentError as error:
-            self._crashed(spot, row, error, now)
 
     def settle(self, now: float) -> None:
         """Set the execution's status from what is left to do."""
-        for row in self.opened.values():
-            self.touch(row)
-        self.opened.clear()
+        self.touch_opened()
         row = self.row
         row.started_at = row.started_at or now
         if self.calls:
@@ -282,68 +223,20 @@ class Run:
                 del self.waiting[path]
                 if waiting.row.status == StepStatus.WAITING:
                     self.left_waiting = self.left_waiting or waiting.awaits
-                    self._cancel_row(waiting.row, now)
+                    self.cancel_row(waiting.row, now)
         for path, loop in list(self.loops.items()):
             if frame.contains(loop.frame):
                 del self.loops[path]
-                self._cancel_row(loop.row, now)
+                self.cancel_row(loop.row, now)
                 for inner in loop.active.values():
                     assert inner.row is not None
                     self.opened.pop(inner.row.path, None)
-                    self._cancel_row(inner.row, now)
+                    self.cancel_row(inner.row, now)
                 loop.active.clear()
-
-    def touch(self, row: StepRow) -> None:
-        """Mark a step's row to be recorded, as the next thing that happened."""
-        if (row.path, row.attempt) not in self.dirty:
-            self.row.seq += 1
-            row.seq = self.row.seq
-        self.dirty[(row.path, row.attempt)] = row
-        self.dirty_bytes += 200 + len(row.output_data or "") + len(row.input_data or "")
-
-    def recorded(self) -> None:
-        """Forget what is on record now."""
-        self.dirty.clear()
-        self.dirty_bytes = 0
-        self.stored_status = self.row.status
-
-    def new_row(self, spot: Spot, now: float) -> StepRow:
-        """Return the row of a step's next attempt."""
-        frame, node = spot
-        attempt = frame.attempts[node.key] = frame.attempts.get(node.key, 0) + 1
-        return StepRow(
-            id=str(uuid7()), execution_id=self.row.id, tenant_id=self.row.tenant_id, path=frame.path(node),
-            node_key=node.key, node_type=node.type, attempt=attempt, status=StepStatus.RUNNING,
-            effect=node.effect.value, route="", input_data=None, output_data=None, variables=None,
-            error_code="", error_message="", seq=0, wake_at=None, started_at=now, finished_at=None,
-        )  # fmt: skip
-
-    def _cancel_row(self, row: StepRow, now: float) -> None:
-        row.status, row.wake_at, row.finished_at = StepStatus.CANCELLED, None, now
-        self.touch(row)
 
     def _enliven(self, frame: Frame) -> None:
         """Look at a frame again after a call in it returned, and at those around it that may now close."""
         self.lively.extend(frame.outward())
-
-    def _ring(self, now: float) -> None:
-        for waiting in [one for one in self.waiting.values() if one.at is not None and one.at <= now]:
-            spot, row = waiting.spot, waiting.row
-            if spot.frame.is_halted:
-                continue
-            if waiting.again:
-                waiting.at = None
-                self.wanted.append(spot)
-            elif not waiting.awaits:
-                del self.waiting[row.path]
-                self.finish(spot, row, orjson.loads(row.output_data) if row.output_data else None, "", now)
-            else:
-                del self.waiting[row.path]
-                if spot.node.leaves_by("timeout"):
-                    self.finish(spot, row, {"timed_out": True}, "timeout", now)
-                else:
-                    failure = Failure(ErrorCodes.TIMEOUT, "Nobody answered in time", row.path)
-                    self.fail_for_good(spot, row, failure, now)
 
     def _step(self, spot: Spot, clock: Clock) -> None:
         if spot.node.body is not None:
@@ -364,26 +257,9 @@ class Run:
                 raise PermanentError(
                     f"{node.type} returned {type(result).__name__}; return a StepResult or a Wait"
                 )
-            self._take(spot, row, result, clock())
-        except Exception as error:
-            self._crashed(spot, row, error, clock())
-
-    def _take(self, spot: Spot, row: StepRow, result: StepResult | Wait, now: float) -> None:
-        frame, node = spot
-        if isinstance(result, Wait):
-            _wait(row, result, now)
-            self.waiting[row.path] = Waiting(spot, row, row.wake_at, awaits=row.awaits)
-            self.touch(row)
-            return
-        if result.variables:
-            variables = redact(dict(result.variables))
-            row.variables = json_text(variables)
-            self.set_variables(frame, variables)
-        self.finish(spot, row, result.output, result.route or "", now)
-        if node.handler.gives_output:
-            self.row.output = row.output_data
-        if node.handler.ends_iteration:
-            self.halt_iteration(frame, Halt(result.route or Halt.CONTINUE), now)
+            outcomes.take(self, spot, row, result, clock())
+        except Exception as error:  # noqa: BLE001 - logged and recorded there
+            outcomes.crash(self, spot, row, error, clock())
 
     def halt_iteration(self, frame: Frame, halt: Halt, now: float) -> None:
         """Start nothing more in an iteration; the steps that will not run are recorded as skipped."""
@@ -394,37 +270,6 @@ class Run:
             if frame.path(node) not in under_way and node.key not in frame.attempts:
                 frame.state.skipped.append(place)
         self._record_skips(frame, now)
-
-    def _crashed(self, spot: Spot, row: StepRow, error: Exception, now: float) -> None:
-        """Fail a step that went wrong before or after its call: trying again cannot help."""
-        if not isinstance(error, AutomateError):
-            logger.exception("step.crashed", extra={"step": row.path, "execution": self.row.id})
-        verdict = judge(error, tries=1, effect=Effect.PURE, policy=self._policy)
-        self._fail(spot, row, verdict, now)
-
-    def _failed_call(self, spot: Spot, row: StepRow, error: Exception, now: float) -> None:
-        frame, node = spot
-        if isinstance(error, NotYet):
-            row.status, row.wake_at = StepStatus.WAITING, now + error.seconds
-            row.error_code, row.error_message = ErrorCodes.RATE_LIMITED, error.message
-            self.waiting[row.path] = Waiting(spot, row, row.wake_at, again=True)
-            self.touch(row)
-            return
-        tries = frame.tries[node.key] = frame.tries.get(node.key, 0) + 1
-        policy = policy_of(node.retry, self._policy)
-        elapsed = now - frame.first_tried.get(node.key, now)
-        verdict = judge(error, tries=tries, effect=node.effect, policy=policy, elapsed_seconds=elapsed)
-        self._fail(spot, row, verdict, now)
-
-    def _fail(self, spot: Spot, row: StepRow, verdict: Verdict, now: float) -> None:
-        message = str(redact(verdict.message))[:5_000].replace("\x00", "")
-        if verdict.retry_in_seconds is None or spot.frame.is_halted:
-            self.fail_for_good(spot, row, Failure(verdict.code, message, row.path), now)
-            return
-        row.status, row.error_code, row.error_message = StepStatus.FAILED, verdict.code, message
-        row.finished_at, row.wake_at = now, now + verdict.retry_in_seconds
-        self.waiting[row.path] = Waiting(spot, row, row.wake_at, again=True)
-        self.touch(row)
 
     def _record_skips(self, frame: Frame, now: float) -> None:
         while frame.state.skipped:
@@ -453,16 +298,3 @@ class Run:
             arrived=tuple(frame.plan.nodes[place].key for place in taken),
             missing=tuple(frame.plan.nodes[place].key for place in others),
         )
-
-
-def _wait(row: StepRow, wait: Wait, now: float) -> None:
-    """Turn a step's row into that of one that waits."""
-    row.status = StepStatus.WAITING
-    if wait.until is not None:
-        row.wake_at = wait.until.timestamp()
-    elif wait.seconds is not None or not wait.awaits_answer:
-        row.wake_at = now + (wait.seconds or 0.0)
-    row.output_data = json_text(redact(wait.output))
-    if wait.awaits_answer:
-        row.wake_event = wait.event_type or ""
-        row.wake_token, row.wake_rule = wait.token_hash, json_text(wait.rule)

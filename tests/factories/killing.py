@@ -24,7 +24,9 @@ def outcomes_under_kills(payload: Mapping[str, Any], *, least: int = 2) -> Itera
     for commits in range(1, MOST):
         emit_event(EVENT, dict(payload))
         lost = lose_after(commits)
-        execution = finish(Execution.objects.order_by("-id").values_list("id", flat=True).first()) if lost else None
+        execution = (
+            finish(Execution.objects.order_by("-id").values_list("id", flat=True).first()) if lost else None
+        )
         if execution is None:
             assert commits > least, f"The run was over after {commits} commits"
             yield finish(Execution.objects.order_by("-id").values_list("id", flat=True)[0])

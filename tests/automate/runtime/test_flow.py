@@ -80,8 +80,15 @@ def test_merge_any_goes_on_with_the_first_and_lets_the_others_end(register_step,
 
 def test_merge_of_n_is_skipped_when_too_few_can_arrive(register_step):
     rule = {"rule": {"==": [1, 2]}}
-    nodes = [node("c", "condition", rule), node("a", "merge"), node("b", "merge"), node("join", "merge", {"mode": "n", "count": 2})]
-    workflow(*nodes, edges=[edge("c", "a", "yes"), edge("c", "b", "no"), edge("a", "join"), edge("b", "join")])
+    nodes = [
+        node("c", "condition", rule),
+        node("a", "merge"),
+        node("b", "merge"),
+        node("join", "merge", {"mode": "n", "count": 2}),
+    ]
+    workflow(
+        *nodes, edges=[edge("c", "a", "yes"), edge("c", "b", "no"), edge("a", "join"), edge("b", "join")]
+    )
     execution = run()
     assert statuses(execution) == {"c": "SUCCESS", "a": "SKIPPED", "b": "SUCCESS", "join": "SKIPPED"}
 
@@ -118,14 +125,18 @@ def test_branch_may_fail_alone(register_step):
 
 
 def test_retry_on_names_the_codes_that_are_tried_again(register_step):
-    step = register_step("t.flaky", Effect.IDEMPOTENT, lambda config, context: raise_(TransientError("again")))
+    step = register_step(
+        "t.flaky", Effect.IDEMPOTENT, lambda config, context: raise_(TransientError("again"))
+    )
     workflow(node("call", "t.flaky", retry={**SOON, "retry_on": ["TIMEOUT"]}))
     assert run().status == "FAILED"
     assert len(step.calls) == 1
 
 
 def test_retry_deadline_ends_the_tries(register_step):
-    step = register_step("t.flaky", Effect.IDEMPOTENT, lambda config, context: raise_(TransientError("again")))
+    step = register_step(
+        "t.flaky", Effect.IDEMPOTENT, lambda config, context: raise_(TransientError("again"))
+    )
     retry = {"initial_seconds": 50, "max_attempts": 9, "jitter": False, "deadline_seconds": 60}
     workflow(node("call", "t.flaky", retry=retry))
     assert run().status == "FAILED"
@@ -167,8 +178,14 @@ def test_parallel_calls_stay_within_the_graphs_limit(register_step):
     from automate.workflows import create_workflow
 
     nodes = [node("start", "merge"), *(node(f"n{i}", "t.act") for i in range(9))]
-    graph = {"nodes": nodes, "edges": [edge("start", f"n{i}") for i in range(9)], "settings": {"max_parallel": 3}}
-    create_workflow(name="p", graph=graph, by="test", trigger_type="event", trigger_config={"event_type": EVENT})
+    graph = {
+        "nodes": nodes,
+        "edges": [edge("start", f"n{i}") for i in range(9)],
+        "settings": {"max_parallel": 3},
+    }
+    create_workflow(
+        name="p", graph=graph, by="test", trigger_type="event", trigger_config={"event_type": EVENT}
+    )
     assert run().status == "SUCCESS"
     assert most == [3]
 
@@ -182,7 +199,9 @@ def saga(register_step, fails="c"):
         return {"id": f"{config['me']}-{context.path}"}
 
     register_step("t.do", Effect.IDEMPOTENT, act)
-    register_step("t.undo", Effect.IDEMPOTENT, lambda config, context: undone.append((context.path, config["id"])) or 1)
+    register_step(
+        "t.undo", Effect.IDEMPOTENT, lambda config, context: undone.append((context.path, config["id"])) or 1
+    )
     nodes = []
     for key in ("a", "b", "c"):
         nodes.append(node(key, "t.do", {"me": key}, compensate_with=f"undo-{key}"))
@@ -213,7 +232,9 @@ def test_undoing_goes_on_after_a_worker_lost_at_any_commit(register_step):
         assert execution.status == "FAILED"
         found = statuses(execution)
         assert (found["undo-a"], found["undo-b"]) == ("SUCCESS", "SUCCESS")
-        order = StepRun.objects.filter(execution=execution, path__startswith="undo", status="SUCCESS").order_by("seq")
+        order = StepRun.objects.filter(
+            execution=execution, path__startswith="undo", status="SUCCESS"
+        ).order_by("seq")
         assert [row.path for row in order] == ["undo-b", "undo-a"]
 
 
@@ -249,7 +270,9 @@ def test_execution_that_takes_too_long_fails_with_timeout(register_step):
     from automate.workflows import create_workflow
 
     graph = {"nodes": [node("d", "delay", {"seconds": 900})], "settings": {"timeout_seconds": 60}}
-    create_workflow(name="t", graph=graph, by="test", trigger_type="event", trigger_config={"event_type": EVENT})
+    create_workflow(
+        name="t", graph=graph, by="test", trigger_type="event", trigger_config={"event_type": EVENT}
+    )
     emit_event(EVENT, {})
     drain()
     execution = Execution.objects.get()
@@ -363,7 +386,11 @@ def test_waiting_step_survives_lost_workers_and_takes_its_answer(register_step):
     signals.answer_path(execution.id, "ask", signals.Answer(error_code="REFUSED", error_message="no"))
     drain()
     execution.refresh_from_db()
-    assert (execution.status, execution.error_code, execution.error_summary) == ("FAILED", "REFUSED", "ask: no")
+    assert (execution.status, execution.error_code, execution.error_summary) == (
+        "FAILED",
+        "REFUSED",
+        "ask: no",
+    )
 
 
 def test_return_sets_the_executions_output():

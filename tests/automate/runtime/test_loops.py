@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from itertools import pairwise
 
 import pytest
 
@@ -24,7 +25,7 @@ DOUBLE = node("double", "transform", {"output": "{{ item }}/{{ index }}"})
 
 def loop(config, *body, edges=(), after=(), kind="for_each"):
     """Return the nodes and edges of a loop `all`, its body a chain unless edges are given, then what follows it."""
-    inside = edges or [edge(a["id"], b["id"]) for a, b in zip(body, body[1:], strict=False)]
+    inside = edges or [edge(a["id"], b["id"]) for a, b in pairwise(body)]
     return (
         [node("all", kind, config), *body, *after],
         [edge("all", body[0]["id"], "item"), *inside, *(edge("all", one["id"], "done") for one in after)],
@@ -54,7 +55,9 @@ def test_body_runs_for_each_item_and_results_keep_their_order():
         ("all", "SUCCESS"), ("all[0]/double", "SUCCESS"), ("all[0]", "SUCCESS"), ("all[1]/double", "SUCCESS"),
         ("all[1]", "SUCCESS"), ("all[2]/double", "SUCCESS"), ("all[2]", "SUCCESS"), ("end", "SUCCESS"),
     ]  # fmt: skip
-    assert [row.seq for row in StepRun.objects.filter(execution=execution).order_by("seq")] == list(range(1, 9))
+    assert [row.seq for row in StepRun.objects.filter(execution=execution).order_by("seq")] == list(
+        range(1, 9)
+    )
 
 
 def test_no_items_make_no_iteration():
@@ -243,7 +246,13 @@ def test_calls_in_a_loop_survive_a_worker_lost_at_any_commit(register_step, conc
 
     register_step("t.act", Effect.IDEMPOTENT, act)
     call = node("call", "t.act", {"n": "{{ item }}"}, retry={"initial_seconds": 0.001, "max_attempts": 9})
-    make(*loop({**ITEMS, "concurrency": concurrency}, call, node("shape", "transform", {"output": "{{ steps.call.output }}"})))
+    make(
+        *loop(
+            {**ITEMS, "concurrency": concurrency},
+            call,
+            node("shape", "transform", {"output": "{{ steps.call.output }}"}),
+        )
+    )
     for execution in outcomes_under_kills({"items": [1, 2, 3, 4]}):
         assert execution.status == "SUCCESS"
         assert output(execution)["results"] == [10, 20, 30, 40]
