@@ -14,7 +14,7 @@ from typing import ClassVar
 from automate.executions import verbs
 from automate.executions.rows import Change, Recorded
 from automate.realtime import broadcast
-from automate.runtime import changes, resume, undoing
+from automate.runtime import changes, outcomes, resume, undoing
 from automate.runtime.calls import Call
 from automate.runtime.effects import Effects
 from automate.runtime.journal import Journal
@@ -277,7 +277,7 @@ class Engine(OutboxHandler):
         assert call.run.item is not None
         if call.run.calls.get(call.row.path) is not call:
             raise LeaseLost(f"The step {call.row.path!r} of execution {call.run.row.id} was given up")
-        row = call.run.success_row(call, result, self.port.store.now())
+        row = outcomes.success_row(call.run, call, result, self.port.store.now())
         change = Change(call.run.item, settles=False, steps=[row])
         recorded = self._journal.write_within(change)
         if not recorded.held:

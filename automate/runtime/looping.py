@@ -15,9 +15,9 @@ from automate.runtime.frames import Failure, Frame, Halt, Loop
 from automate.runtime.interpreter import State
 from automate.runtime.loop_steps import ItemErrors, LoopRules, items_of
 from automate.runtime.scope import MAX_OUTPUT_BYTES, json_text
+from automate.waits.links import give_links
 from automate_core.errors import AutomateError, ErrorCodes, PermanentError
 from automate_core.ids import uuid7
-from automate_core.redaction import redact
 from automate_core.steps import Effect
 
 if TYPE_CHECKING:
@@ -78,6 +78,7 @@ def start(run: Run, loop: Loop, index: int, now: float, row: StepRow | None = No
     assert body is not None
     path = f"{loop.path}[{index}]"
     frame = Frame(body, f"{path}/", loop.scope_for(index), State(body), loop, index)
+    give_links(frame.scope, body, execution_id=run.row.id, prefix=frame.prefix)
     if row is None:
         row = _iteration_row(run, loop, path, now)
         run.opened[path] = row
@@ -154,7 +155,7 @@ def _finish(run: Run, loop: Loop, frame: Frame, now: float) -> None:
         _count_failure(loop, frame.index, failure)
     else:
         try:
-            result = _result(loop, frame)
+            result = _result(run, loop, frame)
             row.output_data = json_text(result)
             row.status, row.route = StepStatus.SUCCESS, (frame.halt or "")
             _keep(loop, frame.index, result)
@@ -169,11 +170,11 @@ def _finish(run: Run, loop: Loop, frame: Frame, now: float) -> None:
     go_on(run, loop, now)
 
 
-def _result(loop: Loop, frame: Frame) -> Any:
+def _result(run: Run, loop: Loop, frame: Frame) -> Any:
     """Return what the loop keeps of an iteration: its `result`, or the output of the body's single last step."""
     rules: LoopRules = loop.node.prepared
     if rules.result is not None:
-        return redact(rules.result.render(frame.scope)["result"])
+        return run.redacted(rules.result.render(frame.scope)["result"])
     if frame.plan.last is None:
         return None
     return frame.scope["steps"].get(frame.plan.nodes[frame.plan.last].key, {}).get("output")

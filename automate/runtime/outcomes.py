@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -11,7 +12,7 @@ from automate.enums import StepStatus
 from automate.executions.rows import StepRow
 from automate.executions.signals import Answer
 from automate.graph import OnError
-from automate.runtime.calls import Spot, Waiting
+from automate.runtime.calls import Call, Spot, Waiting
 from automate.runtime.frames import Failure, Halt
 from automate.runtime.retry import Verdict, judge, policy_of
 from automate.runtime.scope import json_text
@@ -33,7 +34,7 @@ def take(run: Run, spot: Spot, row: StepRow, result: StepResult | Wait, now: flo
         run.touch(row)
         return
     if result.variables:
-        variables = redact(dict(result.variables))
+        variables = run.redacted(dict(result.variables))
         row.variables = json_text(variables)
         run.set_variables(frame, variables)
     finish(run, spot, row, result.output, result.route or "", now)
@@ -45,7 +46,7 @@ def take(run: Run, spot: Spot, row: StepRow, result: StepResult | Wait, now: flo
 
 def finish(run: Run, spot: Spot, row: StepRow, output: Any, route: str, now: float) -> None:
     """Record a step's success and follow its edges."""
-    output = redact(output)
+    output = run.redacted(output)
     row.output_data = json_text(output)
     row.status, row.route, row.wake_at, row.finished_at = StepStatus.SUCCESS, route, None, now
     frame = spot.frame
@@ -53,6 +54,18 @@ def finish(run: Run, spot: Spot, row: StepRow, output: Any, route: str, now: flo
     frame.state.succeed(spot.node.index, route or None)
     run.touch(row)
     run.lively.append(frame)
+
+
+def success_row(run: Run, call: Call, result: StepResult | Wait, now: float) -> StepRow:
+    """Return the row of a success that is committed on the call's own thread, without touching the run."""
+    row = replace(call.row, seq=call.row.seq + 1)
+    if isinstance(result, Wait):
+        begin_wait(row, result, now)
+        return row
+    variables = run.redacted(dict(result.variables)) if result.variables else None
+    row.status, row.output_data = StepStatus.SUCCESS, json_text(run.redacted(result.output))
+    row.route, row.variables, row.finished_at = result.route or "", json_text(variables), now
+    return row
 
 
 def fail_for_good(run: Run, spot: Spot, row: StepRow, failure: Failure, now: float) -> None:
@@ -154,7 +167,7 @@ def begin_wait(row: StepRow, wait: Wait, now: float) -> None:
 
 
 def _fail(run: Run, spot: Spot, row: StepRow, verdict: Verdict, now: float) -> None:
-    message = str(redact(verdict.message))[:5_000].replace("\x00", "")
+    message = str(run.redacted(verdict.message))[:5_000].replace("\x00", "")
     if verdict.retry_in_seconds is None or spot.frame.is_halted:
         fail_for_good(run, spot, row, Failure(verdict.code, message, row.path), now)
         return

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -19,10 +18,10 @@ from automate.runtime.interpreter import State
 from automate.runtime.retry import RetryPolicy
 from automate.runtime.scope import idempotency_key, json_text
 from automate.runtime.unrecorded import Unrecorded
+from automate.waits.links import give_links
 from automate_core import conf
 from automate_core.errors import PermanentError
 from automate_core.outbox.base import ClaimedItem
-from automate_core.redaction import redact
 from automate_core.steps import Effect, StepContext, StepResult, Wait
 
 logger = logging.getLogger(__name__)
@@ -56,6 +55,7 @@ class Run(Unrecorded):
         self.undo: undoing.Undoing | None = None
         self.orders = endings.Orders()
         self.left_waiting = False
+        give_links(scope, plan, execution_id=row.id, prefix="")
         self._ended: ExecutionStatus | None = None
 
     @property
@@ -102,8 +102,7 @@ class Run(Unrecorded):
         held = self.waiting.pop(spot.path, None)
         row = held.row if held and held.row.status == StepStatus.WAITING else self.new_row(spot, now)
         try:
-            config = spot.node.render(spot.frame.scope)
-            row.input_data = json_text(redact(config))
+            config = self._render(spot, row)
         except Exception as error:  # noqa: BLE001 - logged and recorded there
             outcomes.crash(self, spot, row, error, now)
             return None
@@ -122,17 +121,6 @@ class Run(Unrecorded):
         except PermanentError as error:
             outcomes.crash(self, call.spot, call.row, error, now)
         self._enliven(call.spot.frame)
-
-    def success_row(self, call: Call, result: StepResult | Wait, now: float) -> StepRow:
-        """Return the row of a success that is committed on the call's own thread, without touching the run."""
-        row = replace(call.row, seq=call.row.seq + 1)
-        if isinstance(result, Wait):
-            outcomes.begin_wait(row, result, now)
-            return row
-        variables = redact(dict(result.variables)) if result.variables else None
-        row.status, row.output_data = StepStatus.SUCCESS, json_text(redact(result.output))
-        row.route, row.variables, row.finished_at = result.route or "", json_text(variables), now
-        return row
 
     def fail(self, call: Call, error: Exception, now: float) -> None:
         """Take the failure of a call: try again later, or fail the step for good."""
@@ -250,8 +238,7 @@ class Run(Unrecorded):
         node = spot.node
         row = self.new_row(spot, clock())
         try:
-            config = node.render(spot.frame.scope)
-            row.input_data = json_text(redact(config))
+            config = self._render(spot, row)
             result = node.handler.run(config, self._context(spot, row.attempt))
             if not isinstance(result, StepResult | Wait):
                 raise PermanentError(
@@ -270,6 +257,15 @@ class Run(Unrecorded):
             if frame.path(node) not in under_way and node.key not in frame.attempts:
                 frame.state.skipped.append(place)
         self._record_skips(frame, now)
+
+    def _render(self, spot: Spot, row: StepRow) -> Any:
+        """Return a step's config, noting it without secrets and without the links it hands out."""
+        config = spot.node.render(spot.frame.scope)
+        links = spot.frame.scope.get("resume")
+        if links:
+            self.handed_out.update(links.handed_out)
+        row.input_data = json_text(self.redacted(config))
+        return config
 
     def _record_skips(self, frame: Frame, now: float) -> None:
         while frame.state.skipped:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from automate.enums import StepStatus
 from automate.executions.rows import ExecutionRow, StepRow
 from automate.runtime.calls import Spot
 from automate_core.ids import uuid7
+from automate_core.redaction import redact
 
 
 class Unrecorded:
     """The rows of one execution as they will stand.
 
-    `opened` are rows of things begun and not over, which need a record only if the turn ends before they do.
+    `opened` are rows of things begun and not over, which need a record only if the turn ends before they do;
+    `handed_out` are tokens in links that steps were shown.
     """
 
     def __init__(self, row: ExecutionRow, *, fresh: bool) -> None:
@@ -20,6 +24,11 @@ class Unrecorded:
         self.dirty: dict[tuple[str, int], StepRow] = {}
         self.dirty_bytes = 0
         self.stored_status: str = "" if fresh else row.status
+        self.handed_out: set[str] = set()
+
+    def redacted(self, value: Any) -> Any:
+        """Return data fit to be recorded: without secrets, and without the tokens of links handed out."""
+        return redact(value, sorted(self.handed_out)) if self.handed_out else redact(value)
 
     def touch(self, row: StepRow) -> None:
         """Mark a step's row to be recorded, as the next thing that happened."""
