@@ -55,6 +55,14 @@ def test_create_update_and_delete_each_emit_their_change():
     assert list(Execution.objects.values_list("status", flat=True)) == ["SUCCESS"] * 3
 
 
+def test_change_no_trigger_names_is_not_told_of():
+    watch(changes=["created"])
+    group = Group.objects.create(name="a")
+    group.save()
+    group.delete()
+    assert types() == ["model.auth.group.created"]
+
+
 def test_rollback_takes_the_event_along():
     watch()
     with transaction.atomic():
