@@ -321,6 +321,7 @@ def test_step_behind_a_new_one_runs_again(call):
     update_workflow(original.automation, by="test", graph={"nodes": [*THREE, get("new")], "edges": edges})
     copy = finish(replay(original, by="test", start="c").id)
     assert where(copy) == {"a": "old", "new": "new", "b": "new", "c": "new"}
+    assert steps(copy) == [(path, 1, "SUCCESS") for path in ("a", "new", "b", "c")]
 
 
 def test_version_that_cannot_run_is_refused(call):
