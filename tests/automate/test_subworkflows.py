@@ -6,7 +6,6 @@ import pytest
 
 from automate.events import run_workflow
 from automate.models import Execution, StepRun
-from automate.runtime import Runtime
 from automate.subworkflows import SubworkflowStep
 from automate.workflows import create_workflow
 from automate_core.errors import ErrorCodes
@@ -225,17 +224,6 @@ def test_called_in_a_loop_each_iteration_has_its_child():
     assert StepRun.objects.get(path="each").output_data["results"] == [1, 2, 3]
     paths = Execution.objects.filter(parent_execution_id=execution_id).values_list("parent_path", flat=True)
     assert sorted(paths) == ["each[0]/call", "each[1]/call", "each[2]/call"]
-
-
-def test_execution_run_here_and_now_leaves_its_child_to_a_worker():
-    child(node("a", "transform", {"output": 1}))
-    caller()
-    execution_id = run_workflow("orders", {"n": 1})
-    Runtime(patience_seconds=0.2).run_execution(execution_id)
-    made = Execution.objects.get(parent_execution_id=execution_id)
-    assert (Execution.objects.get(pk=execution_id).status, made.status) == ("WAITING", "QUEUED")
-    drain()
-    assert Execution.objects.get(pk=execution_id).status == "SUCCESS"
 
 
 def test_effect_is_that_of_a_database_step():
