@@ -1,7 +1,8 @@
 """What must hold after any chaos, as one SQL query each: a query's rows are the violations.
 
 The queries run when everything had time to settle (twice the lease). `%(lease)s` is the lease in seconds. The
-ledger's counts are put into `chaos_ledger` first; a trigger notes every fall of a lease epoch as it happens.
+ledger's counts are put into `chaos_ledger` first; triggers note every fall of a lease epoch, and every place given
+over a limit, as it happens.
 """
 
 from __future__ import annotations
@@ -30,6 +31,25 @@ END $$
 CREATE OR REPLACE TRIGGER chaos_epoch_fall AFTER UPDATE ON automate_core_outboxitem FOR EACH ROW
 WHEN (NEW.lease_epoch < OLD.lease_epoch) EXECUTE FUNCTION chaos_note_epoch_fall()
 """,
+    "CREATE TABLE IF NOT EXISTS chaos_over_limit (execution uuid, key text, open int, most int)",
+    """
+CREATE OR REPLACE FUNCTION chaos_note_over_limit() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  INSERT INTO chaos_over_limit
+  SELECT NEW.id, NEW.key, placed.open, (v.graph #>> '{settings,concurrency,limit}')::int
+  FROM automate_automation a JOIN automate_workflowversion v ON v.id = a.live_version_id
+  CROSS JOIN LATERAL (
+    SELECT count(*) AS open FROM automate_execution x WHERE x.automation_id = a.id AND x.key = NEW.key
+      AND x.finished_at IS NULL AND x.held_at IS NULL) placed
+  WHERE a.id = NEW.automation_id AND placed.open > (v.graph #>> '{settings,concurrency,limit}')::int;
+  RETURN NULL;
+END $$
+""",
+    """
+CREATE OR REPLACE TRIGGER chaos_over_limit AFTER UPDATE OF held_at ON automate_execution FOR EACH ROW
+WHEN (OLD.held_at IS NOT NULL AND NEW.held_at IS NULL AND NEW.finished_at IS NULL)
+EXECUTE FUNCTION chaos_note_over_limit()
+""",
 )
 
 INVARIANTS: dict[str, str] = {
@@ -50,14 +70,55 @@ WHERE e.pruned_at IS NULL
   AND NOT EXISTS (SELECT 1 FROM automate_core_outboxitem o
                   WHERE o.kind = 'event' AND o.payload ->> 'event_id' = e.id::text)
 """,
-    "an unfinished execution has an outbox item that carries it on": """
+    "an unfinished execution has an outbox item that carries it on, or waits for an answer, a place or a person": """
 SELECT 'execution ' || x.id || ' is ' || x.status || ' and nothing will run it'
 FROM automate_execution x
-WHERE x.finished_at IS NULL
+WHERE x.finished_at IS NULL AND x.paused_at IS NULL AND x.held_at IS NULL
   AND NOT EXISTS (SELECT 1 FROM automate_core_outboxitem o WHERE o.kind = 'execution' AND o.status <> 'FAILED'
                   AND o.payload ->> 'execution_id' = x.id::text)
-  AND NOT EXISTS (SELECT 1 FROM automate_steprun s WHERE s.execution_id = x.id AND s.wake_token IS NOT NULL
-                  AND s.status = 'WAITING')
+  AND (NOT EXISTS (SELECT 1 FROM automate_steprun s WHERE s.execution_id = x.id AND s.status = 'WAITING'
+                   AND s.wake_event IS NOT NULL AND s.answer IS NULL)
+       OR EXISTS (SELECT 1 FROM automate_steprun s WHERE s.execution_id = x.id AND s.status IN ('WAITING', 'FAILED')
+                  AND s.wake_at IS NOT NULL AND NOT EXISTS (
+                    SELECT 1 FROM automate_steprun l
+                    WHERE l.execution_id = x.id AND l.path = s.path AND l.attempt > s.attempt)))
+""",
+    "an answered step goes on": """
+SELECT 'step ' || s.path || ' of ' || x.id || ' has its answer and nothing will take it'
+FROM automate_execution x JOIN automate_steprun s ON s.execution_id = x.id
+WHERE x.finished_at IS NULL AND x.paused_at IS NULL AND s.status = 'WAITING' AND s.answer IS NOT NULL
+  AND NOT EXISTS (SELECT 1 FROM automate_core_outboxitem o WHERE o.kind = 'execution' AND o.status <> 'FAILED'
+                  AND o.payload ->> 'execution_id' = x.id::text)
+""",
+    "nobody is held while its key has a free place": """
+SELECT 'execution ' || x.id || ' is held since ' || x.held_at || ' though ' || placed.open || ' with the key '
+  || coalesce(quote_literal(x.key), 'NULL') || ' are open of ' || coalesce(allowed.most::text, 'any number')
+FROM automate_execution x JOIN automate_automation a ON a.id = x.automation_id
+LEFT JOIN automate_workflowversion v ON v.id = a.live_version_id
+CROSS JOIN LATERAL (SELECT (v.graph #>> '{settings,concurrency,limit}')::int AS most) allowed
+CROSS JOIN LATERAL (
+  SELECT count(*) AS open FROM automate_execution p WHERE p.automation_id = x.automation_id AND p.key = x.key
+    AND p.finished_at IS NULL AND p.held_at IS NULL) placed
+WHERE x.held_at IS NOT NULL AND x.finished_at IS NULL
+  AND placed.open < coalesce(allowed.most, placed.open + 1)
+  AND NOT EXISTS (SELECT 1 FROM automate_core_outboxitem o WHERE o.kind = 'admit' AND o.status <> 'FAILED'
+                  AND o.payload ->> 'automation_id' = x.automation_id::text AND o.payload ->> 'key' = x.key)
+  AND NOT EXISTS (SELECT 1 FROM automate_execution e JOIN automate_core_outboxitem o
+                    ON o.kind = 'finished' AND o.status <> 'FAILED' AND o.payload ->> 'execution_id' = e.id::text
+                  WHERE e.automation_id = x.automation_id AND e.key = x.key)
+""",
+    "a place under a limit is given only when one is free": """
+SELECT 'execution ' || execution || ' was let in as number ' || open || ' of ' || most || ' with the key ' || key
+FROM chaos_over_limit
+""",
+    "every finished child's parent step is answered": """
+SELECT 'step ' || s.path || ' of ' || s.execution_id || ' waits for ' || c.id || ', which ended ' || c.status
+FROM automate_execution c JOIN automate_execution x ON x.id = c.parent_execution_id AND x.finished_at IS NULL
+JOIN automate_steprun s ON s.execution_id = x.id AND s.path = c.parent_path
+WHERE c.finished_at IS NOT NULL AND s.status = 'WAITING' AND s.answer IS NULL
+  AND coalesce(s.output_data ->> 'execution_id', c.id::text) = c.id::text
+  AND NOT EXISTS (SELECT 1 FROM automate_core_outboxitem o WHERE o.kind = 'finished' AND o.status <> 'FAILED'
+                  AND o.payload ->> 'execution_id' = c.id::text)
 """,
     "an unfinished execution is not overdue": """
 SELECT 'execution ' || x.id || ' is ' || x.status || ', its item ' || o.status || ' since ' || o.available_at
@@ -85,12 +146,32 @@ SELECT 'step ' || s.path || ' of ' || x.id || ' is ' || s.status
 FROM automate_execution x JOIN automate_steprun s ON s.execution_id = x.id
 WHERE x.status = 'SUCCESS' AND s.status NOT IN ('SUCCESS', 'SKIPPED', 'FAILED', 'CANCELLED')
 """,
-    "a successful execution's steps ended well": """
-SELECT 'step ' || s.path || ' of ' || x.id || ' ended ' || s.status
+    "a successful execution's steps ended well or their failure was handled": """
+SELECT 'step ' || s.path || ' of ' || x.id || ' ended ' || s.status || ' ' || s.error_code
 FROM automate_execution x JOIN automate_steprun s ON s.execution_id = x.id
 WHERE x.status = 'SUCCESS' AND s.status IN ('FAILED', 'CANCELLED')
+  AND NOT (s.status = 'FAILED' AND s.route IN ('error', 'continue'))
   AND NOT EXISTS (SELECT 1 FROM automate_steprun l
                   WHERE l.execution_id = x.id AND l.path = s.path AND l.attempt > s.attempt)
+  AND NOT EXISTS (SELECT 1 FROM automate_steprun i  -- it is in an iteration that failed, or was left
+                  WHERE i.execution_id = x.id AND i.path LIKE '%%]' AND starts_with(s.path, i.path || '/')
+                    AND (i.status = 'FAILED' OR (s.status = 'CANCELLED' AND i.route IN ('break', 'continue'))))
+  AND NOT EXISTS (SELECT 1 FROM automate_steprun l  -- it is an iteration: its loop says what that means
+                  WHERE l.execution_id = x.id AND s.path LIKE '%%]'
+                    AND l.path = regexp_replace(s.path, '\\[[0-9]+\\]$', '')
+                    AND (l.status = 'FAILED' OR (l.output_data ->> 'failed')::int > 0))
+""",
+    "a loop that succeeded counts what became of its iterations": """
+SELECT 'loop ' || l.path || ' of ' || l.execution_id || ' counts ' || l.output_data || ' and has ' || i.ended
+  || ' ended iterations, of which ' || i.failed || ' failed'
+FROM automate_steprun l CROSS JOIN LATERAL (
+  SELECT count(*) FILTER (WHERE s.status IN ('SUCCESS', 'FAILED')) AS ended,
+    count(*) FILTER (WHERE s.status = 'FAILED') AS failed, count(*) FILTER (WHERE s.route = 'break') AS breaks
+  FROM automate_steprun s WHERE s.execution_id = l.execution_id AND starts_with(s.path, l.path || '[')
+    AND substr(s.path, length(l.path) + 1) ~ '^\\[[0-9]+\\]$') i
+WHERE l.node_type = 'for_each' AND l.status = 'SUCCESS' AND l.path NOT LIKE '%%]'
+  AND ((l.output_data ->> 'failed')::int <> i.failed
+       OR (i.breaks = 0 AND (l.output_data ->> 'count')::int <> i.ended))
 """,
     "a finished execution has no call without an outcome": """
 SELECT 'step ' || s.path || ' of ' || x.id || ' (' || x.status || ') is still RUNNING'

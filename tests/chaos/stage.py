@@ -19,7 +19,8 @@ from tests.chaos.ledger import Ledger
 TABLES = (
     "automate_core_outboxitem", "automate_core_workerbeat", "automate_event", "automate_steprun",
     "automate_execution", "automate_trigger", "automate_workflowversion", "automate_automation",
-    "automate_routingrevision", "chaos_ledger", "chaos_epoch_fall", "chaos_delivered", "chaos_noted",
+    "automate_routingrevision", "chaos_ledger", "chaos_epoch_fall", "chaos_over_limit", "chaos_delivered",
+    "chaos_noted",
 )  # fmt: skip
 
 

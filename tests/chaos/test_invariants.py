@@ -101,6 +101,53 @@ def undispatched_event():
     item("event", payload=f'{{"event_id": "{event()}"}}', available_at="2020-01-01")
 
 
+def listener_whose_deadline_nobody_keeps():
+    step(execution("WAITING"), "WAITING", wake_event="order.paid", wake_at="now")
+
+
+def execution_that_waits_for_nothing():
+    step(execution("WAITING"), "WAITING", wake_at="now")
+
+
+def answer_nobody_takes():
+    execution_id = execution("WAITING")
+    step(execution_id, "WAITING", wake_event="order.paid", answer='{"output": 1}')
+    # It waits for something else as well, so that only the answer is overlooked.
+    step(execution_id, "WAITING", path="other", wake_event="order.paid")
+
+
+def limited(limit=1):
+    automation_id = automation()
+    graph = f'{{"settings": {{"concurrency": {{"limit": {limit}}}}}}}'
+    version_id = version(automation_id=automation_id, graph=graph)
+    sql.execute("UPDATE automate_automation SET live_version_id = %s", [version_id])
+    return automation_id
+
+
+def held_beside_a_free_place():
+    automation_id = limited(2)
+    carried(execution("RUNNING", automation_id=automation_id, key="k"))
+    execution("QUEUED", automation_id=automation_id, key="k", held_at="now")
+
+
+def held_without_a_limit():
+    execution("QUEUED", automation_id=automation(), key="k", held_at="now")
+
+
+def let_in_over_the_limit():
+    automation_id = limited(1)
+    carried(execution("RUNNING", automation_id=automation_id, key="k"))
+    late = execution("QUEUED", automation_id=automation_id, key="k", held_at="now")
+    sql.execute("UPDATE automate_execution SET held_at = NULL WHERE id = %s", [late])
+    carried(late)
+
+
+def caller_never_told():
+    caller = execution("WAITING")
+    step(caller, "WAITING", wake_event="")
+    execution(parent_execution_id=caller, parent_path="s")
+
+
 def event_that_started_nothing():
     event()
     trigger(automation_id=automation())
@@ -142,6 +189,32 @@ def success_with_open_step():
 
 def success_after_a_failed_step():
     step(execution(), "FAILED")
+
+
+def success_after_a_failure_in_a_good_iteration():
+    execution_id = execution()
+    step(execution_id, path="loop", node_type="for_each", output_data='{"count": 1, "failed": 0}')
+    step(execution_id, path="loop[0]", node_type="for_each")
+    step(execution_id, "FAILED", path="loop[0]/s")
+
+
+def success_after_a_cancelled_step_in_a_good_iteration():
+    execution_id = execution()
+    step(execution_id, path="loop[0]", node_type="while")
+    step(execution_id, "CANCELLED", path="loop[0]/s")
+
+
+def loop_without_one_of_its_iterations():
+    execution_id = execution()
+    step(execution_id, path="loop", node_type="for_each", output_data='{"count": 2, "failed": 0}')
+    step(execution_id, path="loop[0]", node_type="for_each")
+
+
+def loop_with_an_uncounted_failure():
+    execution_id = execution()
+    step(execution_id, path="loop", node_type="for_each", output_data='{"count": 2, "failed": 2}')
+    step(execution_id, path="loop[0]", node_type="for_each")
+    step(execution_id, "FAILED", path="loop[1]", node_type="for_each")
 
 
 def failed_with_a_call_in_the_air():
@@ -209,13 +282,29 @@ def effect_failed_in_silence():
 PLANTED = {
     "an event nobody dispatched waits for a future time or is a dead letter": [undispatched_event],
     "an event with a matching trigger has an execution or its outbox item": [event_that_started_nothing],
-    "an unfinished execution has an outbox item that carries it on": [execution_nobody_carries_on],
+    "an unfinished execution has an outbox item that carries it on, or waits for an answer, a place or a person": [
+        execution_nobody_carries_on,
+        execution_that_waits_for_nothing,
+        listener_whose_deadline_nobody_keeps,
+    ],
+    "an answered step goes on": [answer_nobody_takes],
+    "nobody is held while its key has a free place": [held_beside_a_free_place, held_without_a_limit],
+    "a place under a limit is given only when one is free": [let_in_over_the_limit],
+    "every finished child's parent step is answered": [caller_never_told],
     "an unfinished execution is not overdue": [execution_overdue],
     "no lease is older than twice the lease": [old_lease],
     "an event starts an automation's trigger once": [event_run_twice],
     "a step succeeds at most once": [step_succeeded_twice],
     "a successful execution has only finished steps": [success_with_open_step],
-    "a successful execution's steps ended well": [success_after_a_failed_step],
+    "a successful execution's steps ended well or their failure was handled": [
+        success_after_a_failed_step,
+        success_after_a_failure_in_a_good_iteration,
+        success_after_a_cancelled_step_in_a_good_iteration,
+    ],
+    "a loop that succeeded counts what became of its iterations": [
+        loop_without_one_of_its_iterations,
+        loop_with_an_uncounted_failure,
+    ],
     "a finished execution has no call without an outcome": [failed_with_a_call_in_the_air],
     "a lease epoch never falls": [epoch_fallen],
     "no item is claimed more often than allowed": [claimed_too_often],
@@ -264,3 +353,38 @@ def test_invariants_hold_for_sound_records():
         broken([ledger(done, "idempotent", "call", requests=2), ledger(unknown, "at_most_once", "mail")])
         == []
     )
+
+
+def test_invariants_hold_for_what_waits_without_an_outbox_item():
+    listening, paused = execution("WAITING"), execution("RUNNING", paused_at="now")
+    step(listening, "WAITING", wake_event="order.paid")
+    step(listening, "FAILED", path="call", wake_at="now", error_code="TIMEOUT")
+    step(listening, path="call", attempt=2)
+    step(paused, "WAITING", path="delay", wake_at="now")
+    step(paused, "WAITING", path="asked", wake_event="", answer='{"output": 1}')
+    caller = execution("WAITING")
+    step(caller, "WAITING", wake_event="", answer='{"output": 1}')
+    carried(caller)
+    execution(parent_execution_id=caller, parent_path="s")
+    full, asked = limited(1), automation(slug="b")
+    carried(execution("WAITING", automation_id=full, key="k"))
+    execution("QUEUED", automation_id=full, key="k", held_at="now")
+    execution("QUEUED", automation_id=asked, key="k", held_at="now")
+    item("admit", payload=f'{{"automation_id": "{asked}", "key": "k"}}')
+    assert broken([]) == []
+
+
+def test_invariants_hold_for_failures_that_were_handled():
+    execution_id = execution()
+    step(execution_id, "FAILED", path="risky", route="error", error_code="TEMPLATE_ERROR")
+    step(execution_id, "FAILED", path="spare", route="continue", error_code="TEMPLATE_ERROR")
+    step(execution_id, path="loop", node_type="for_each", output_data='{"count": 3, "failed": 1}')
+    step(execution_id, path="loop[0]", node_type="for_each")
+    step(execution_id, "FAILED", path="loop[1]", node_type="for_each")
+    step(execution_id, "FAILED", path="loop[1]/charge", error_code="TIMEOUT")
+    step(execution_id, "CANCELLED", path="loop[1]/wait")
+    step(execution_id, path="loop[2]", node_type="for_each", route="continue")
+    step(execution_id, "CANCELLED", path="loop[2]/wait")
+    step(execution_id, path="early", node_type="for_each", output_data='{"count": 4, "failed": 0}')
+    step(execution_id, path="early[0]", node_type="for_each", route="break")
+    assert broken([]) == []
