@@ -30,6 +30,7 @@ SCENARIOS = {
     "p13": "speed:run",
     "p16": "clocks:run",
     "p17": "upgrades:run",
+    "flow": "flow:run",
 }
 """Where each scenario is; P3 and P4 are judged by the ledger of p1. `lite` is the test suite's and not in `all`."""
 

@@ -102,3 +102,72 @@ def two_calls(url: str, *, hold: float) -> Graph:
         ],
         "edges": [{"source": "start", "target": "once"}, {"source": "start", "target": "mail"}],
     }
+
+
+def ledger_call(url: str, name: str, path: str) -> dict[str, Any]:
+    """Return a repeatable call that tells the ledger the path it is recorded under."""
+    call = once(url, name, query="?delay=0.02")
+    call["config"]["json"] = {**_REFERENCE, "step": path}
+    return call
+
+
+def flow(url: str, child: str) -> Graph:
+    """Return one of everything a workflow can wait for; for a `bad` event it fails, and undoes its first call."""
+    reserve = {**ledger_call(url, "reserve", "reserve"), "compensate_with": "release"}
+    return {
+        "nodes": [
+            reserve,
+            ledger_call(url, "release", "release"),
+            {
+                "id": "lines",
+                "type": "for_each",
+                "config": {"items": "{{ input.lines }}", "concurrency": 3, "result": "{{ item }}"},
+            },
+            ledger_call(url, "charge", "lines[{{ index }}]/charge"),
+            {
+                "id": "invoice",
+                "type": "subworkflow",
+                "config": {"workflow": child, "input": {"n": "{{ input.n }}"}},
+            },
+            {
+                "id": "paid",
+                "type": "wait_for_event",
+                "config": {"event_type": "chaos.paid", "match": {"payload.n": "{{ input.n }}"}},
+            },
+            {"id": "is_bad", "type": "condition", "config": {"rule": {"var": "input.bad"}}},
+            {"id": "fail", "type": "transform", "config": {"output": "{{ input.absent }}"}},
+            {
+                "id": "answer",
+                "type": "return",
+                "config": {
+                    "output": {
+                        "n": "{{ input.n }}",
+                        "lines": "{{ steps.lines.output.results }}",
+                        "invoice": "{{ steps.invoice.output.output.invoice }}",
+                        "paid": "{{ steps.paid.output.event.payload.n }}",
+                    }
+                },
+            },
+        ],
+        "edges": [
+            {"source": "reserve", "target": "lines"},
+            {"source": "lines", "target": "charge", "source_handle": "item"},
+            {"source": "lines", "target": "invoice", "source_handle": "done"},
+            {"source": "invoice", "target": "paid"},
+            {"source": "paid", "target": "is_bad", "source_handle": "main"},
+            {"source": "is_bad", "target": "fail", "source_handle": "true"},
+            {"source": "is_bad", "target": "answer", "source_handle": "false"},
+        ],
+        "settings": {"concurrency": {"limit": 5, "key": "{{ event.payload.account }}", "on_limit": "queue"}},
+    }
+
+
+def invoice(url: str) -> Graph:
+    """Return the workflow `flow` calls: a call and an output."""
+    return {
+        "nodes": [
+            ledger_call(url, "book", "book"),
+            {"id": "answer", "type": "return", "config": {"output": {"invoice": "{{ input.n }}"}}},
+        ],
+        "edges": [{"source": "book", "target": "answer"}],
+    }
