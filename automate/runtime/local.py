@@ -37,7 +37,8 @@ made AS (
   SELECT x.tenant_id, 'execution', jsonb_build_object('execution_id', x.id), %(max_attempts)s, 'CLAIMED', 1,
     %(worker)s, 1, clock.now, clock.now + make_interval(secs => %(lease)s), x.trace_id
   FROM automate_execution x, clock
-  WHERE x.id = %(execution)s::uuid AND x.held_at IS NULL AND NOT EXISTS (SELECT 1 FROM held)
+  WHERE x.id = %(execution)s::uuid AND x.held_at IS NULL AND x.status <> 'WAITING'
+    AND NOT EXISTS (SELECT 1 FROM held)
   RETURNING {statements.COLUMNS})
 SELECT * FROM taken UNION ALL SELECT * FROM made
 """
@@ -68,9 +69,9 @@ class Runtime:
             item = self._take(execution_id)
             if item is not None:
                 self._run(item)
-            elif time.monotonic() > deadline:
+            if time.monotonic() > deadline:
                 return
-            else:
+            if item is None:
                 time.sleep(POLL_SECONDS)
 
     def _status(self, execution_id: UUID | str) -> str:

@@ -7,9 +7,10 @@ import time
 
 import pytest
 
-from automate.events import emit_event
+from automate.events import emit_event, run_workflow
 from automate.executions import signals
 from automate.models import Execution, StepRun
+from automate.runtime import Runtime
 from automate_core.errors import NotYet, PermanentError, TransientError
 from automate_core.models import OutboxItem
 from automate_core.steps import Effect, Wait
@@ -396,3 +397,14 @@ def test_waiting_step_survives_lost_workers_and_takes_its_answer(register_step):
 def test_return_sets_the_executions_output():
     workflow(node("r", "return", {"output": {"n": "{{ event.payload.n }}"}}), node("end", "merge"))
     assert run({"n": 5}).output == {"n": 5}
+
+
+def test_running_here_and_now_leaves_an_execution_that_awaits_an_answer_waiting(register_step):
+    asking(register_step)
+    workflow(node("ask", "t.ask"))
+    execution_id = run_workflow("orders", {})
+    Runtime(patience_seconds=0.2).run_execution(execution_id)
+    assert Execution.objects.get().status == "WAITING"
+    signals.answer_path(execution_id, "ask", signals.Answer(1))
+    Runtime().run_execution(execution_id)
+    assert Execution.objects.get().status == "SUCCESS"
