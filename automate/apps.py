@@ -24,6 +24,7 @@ class AutomateConfig(AppConfig):
         from automate.schedules import fire_due
         from automate.subworkflows import register_subworkflow_step
         from automate.waits.steps import register_wait_steps
+        from automate.webhooks.respond import register_respond_step
         from automate_core.outbox.duties import Duty, duty_registry
         from automate_core.outbox.handlers import handler_registry, register_handler
 
@@ -31,6 +32,7 @@ class AutomateConfig(AppConfig):
         register_subworkflow_step()
         register_wait_steps()
         register_approval_step()
+        register_respond_step()
         if "event" not in handler_registry:
             register_handler(EngineHandler)
             register_handler(FinishedHandler)

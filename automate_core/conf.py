@@ -38,6 +38,8 @@ class AutomateSettings:
     """Longest chain of events caused by executions caused by events."""
     MAX_QUEUE: int = 1_000_000
     """Pending outbox items of one tenant above which webhook ingest answers 429."""
+    MAX_WAITING_ANSWERS: int = 1_000
+    """Deliveries that one web process lets wait for what a workflow responds; more are answered at once."""
     STEP_ATTEMPTS: int = 3
     """Tries a failing step gets when its node and workflow say nothing."""
     RETRY_INITIAL_SECONDS: float = 1.0

@@ -181,7 +181,7 @@ class WebhookSourceAdmin(HistoryAdmin):
     ordering = ("slug",)
     fields = (
         "id", "tenant", "slug", "preset", "shown_enabled", "secret_name", "previous_secret_name", "type_header",
-        "type_field", "created_at", "updated_at",
+        "type_field", "answer_seconds", "created_at", "updated_at",
     )  # fmt: skip
     actions = ("enable", "disable")
 

@@ -9,7 +9,7 @@ import logging
 import re
 import time
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
@@ -20,7 +20,7 @@ from django.views.decorators.csrf import csrf_exempt
 from rest_framework.exceptions import MethodNotAllowed, Throttled
 
 from automate.emission import new_event
-from automate.webhooks import ingest, presets, signatures, sources
+from automate.webhooks import answers, ingest, presets, signatures, sources
 from automate.webhooks.signatures import SignatureRefused
 from automate_api import errors, throttling
 from automate_api.conf import setting
@@ -33,7 +33,13 @@ logger = logging.getLogger(__name__)
 Message = MutableMapping[str, Any]
 App = Callable[[Any, Callable[[], Awaitable[Message]], Callable[[Message], Awaitable[None]]], Awaitable[None]]
 
+ANSWER_HEADER = "Automate-Answer"
+"""Says of a delivery that may wait: `respond` for what a workflow said, else why it is answered without."""
+
 _FIXED_HEADERS = {"Content-Type": "application/json", "Cache-Control": "no-store"}
+# What a workflow says may repeat what a stranger sent; no browser shall run it in the name of this site.
+_ANSWER_HEADERS = {"Content-Security-Policy": "sandbox", "X-Content-Type-Options": "nosniff"}
+_WITHOUT_LENGTH = frozenset({204, 304})
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +64,18 @@ class Reply:
 
 
 async def receive(delivery: Delivery) -> Reply:
-    """Store the event of a delivery and answer 202 once it is durable, the same for a repeat; never raises."""
+    """Store the event of a delivery and answer 202 once it is durable, the same for a repeat; never raises.
+
+    Where the source says so, wait until its time is over for what a workflow responds, and answer with that.
+    """
     headers = dict(_FIXED_HEADERS)
     try:
         source = await _verified(delivery, headers)
         await _count(f"source:{delivery.source}", headers)
         status, content = await _store(delivery, source)
+        if source.answer_seconds is not None and status == 202:
+            accepted = Reply(status, headers, orjson.dumps(content))
+            return await _answered(accepted, content["event_id"], source.tenant_id, source.answer_seconds)
     except Exception as error:  # noqa: BLE001 - the edge: every error becomes its documented response
         failure = errors.answer_to(error, delivery.path)
         headers.update(failure.headers)
@@ -103,11 +115,23 @@ def serve_webhooks(app: App, *, prefix: str = "/api/automate/webhooks/") -> App:
             peer = (scope.get("client") or ("",))[0]
             reply = await receive(Delivery(match[1], scope["path"], scope["method"], headers, body, peer))
         out = [(name.lower().encode(), value.encode("latin-1")) for name, value in reply.headers.items()]
-        out += [(b"content-length", b"%d" % len(reply.body)), (b"x-trace-id", trace_id.encode())]
+        out.append((b"x-trace-id", trace_id.encode()))
+        if reply.status not in _WITHOUT_LENGTH:
+            out.append((b"content-length", b"%d" % len(reply.body)))
         await send({"type": "http.response.start", "status": reply.status, "headers": out})
         await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else reply.body})
 
     return served
+
+
+async def _answered(accepted: Reply, event_id: str, tenant_id: str, seconds: float) -> Reply:
+    """Return what a workflow responds; the reply of an accepted delivery when none does in time."""
+    answer = await answers.current().wait(event_id, tenant_id=tenant_id, seconds=seconds)
+    if isinstance(answer, answers.Silence):
+        return replace(accepted, headers={**accepted.headers, ANSWER_HEADER: answer.value})
+    ours = {**accepted.headers, **_ANSWER_HEADERS, ANSWER_HEADER: "respond"}
+    kept = {name: value for name, value in ours.items() if name.lower() not in answer.headers}
+    return Reply(answer.status, {**kept, **answer.headers}, answer.body)
 
 
 async def _read(receive_message: Any, limit: int) -> bytes | None:

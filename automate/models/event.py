@@ -45,7 +45,8 @@ class Event(TenantOwned):
 class WebhookSource(TenantOwned):
     """A place webhooks come from: how they are signed, and how their events are named.
 
-    `slug` is in the route, so it is unique across tenants: the sender knows nothing of tenants.
+    `slug` is in the route, so it is unique across tenants: the sender knows nothing of tenants. A delivery waits up
+    to `answer_seconds` for what a workflow responds; without them it is answered as soon as its event is durable.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
@@ -55,12 +56,19 @@ class WebhookSource(TenantOwned):
     previous_secret_name = models.CharField(max_length=128, default="", blank=True)
     type_header = models.CharField(max_length=100, default="", blank=True)
     type_field = models.CharField(max_length=200, default="", blank=True)
+    answer_seconds = models.FloatField(null=True, blank=True)
     is_enabled = models.BooleanField(default=True)
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
 
     class Meta:
         base_manager_name = "all_tenants"
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(answer_seconds__isnull=True) | models.Q(answer_seconds__range=(0.1, 60.0)),
+                name="automate_webhooksource_answer_seconds",
+            ),
+        ]
 
     def __str__(self) -> str:
         return self.slug

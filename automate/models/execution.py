@@ -193,6 +193,11 @@ class StepRun(TenantOwned):
                 condition=models.Q(status="WAITING", wake_event__isnull=False),
                 name="automate_steprun_listening",
             ),
+            models.Index(
+                fields=["execution"],
+                condition=models.Q(node_type="respond"),
+                name="automate_steprun_responds",
+            ),
         ]
 
     def __str__(self) -> str:

@@ -21,6 +21,7 @@ logger = logging.getLogger(__name__)
 FRESH_SECONDS = 2.0
 """How long a web process may go on with what it read about a source."""
 CACHE_LIMIT = 10_000
+SHORTEST_ANSWER_SECONDS, LONGEST_ANSWER_SECONDS = 0.1, 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,13 +34,21 @@ class Source:
     keys: tuple[bytes, ...]
     type_header: str | None
     type_field: str | None
+    answer_seconds: float | None = None
 
 
 _cache: dict[str, tuple[float, Source]] = {}
 
 
 def create_source(
-    *, slug: str, preset: str, secret: str, by: str, type_header: str = "", type_field: str = ""
+    *,
+    slug: str,
+    preset: str,
+    secret: str,
+    by: str,
+    type_header: str = "",
+    type_field: str = "",
+    answer_seconds: float | None = None,
 ) -> WebhookSource:
     """Create a source in the tenant in context; its secret is stored encrypted.
 
@@ -49,6 +58,7 @@ def create_source(
         secret: what the sender signs with.
         type_header: header that carries the event type, instead of the preset's.
         type_field: dotted path in the body that carries it.
+        answer_seconds: how long a delivery waits for what a workflow responds, 0.1 to 60; None answers at once.
 
     Raises:
         ValidationFailed: with every wrong field.
@@ -65,6 +75,7 @@ def create_source(
         problems.append(Problem("source", "must be 1 to 100 letters, digits, hyphens or underscores"))
     if not secret:
         problems.append(Problem("secret", "must not be empty"))
+    problems += _answer_problems(answer_seconds)
     if problems:
         raise ValidationFailed.of(problems)
     signing_key(preset, secret.encode())
@@ -73,7 +84,7 @@ def create_source(
         with transaction.atomic():
             source = WebhookSource.all_tenants.create(
                 tenant_id=current_tenant_id(), slug=slug, preset=preset, secret_name=name,
-                type_header=type_header, type_field=type_field,
+                type_header=type_header, type_field=type_field, answer_seconds=answer_seconds,
             )  # fmt: skip
             secrets.store(name, secret, by=by)
             audit.record(actor=by, action="webhook_source.create", target=f"webhook_source:{slug}")
@@ -93,6 +104,22 @@ def rotate_secret(source: WebhookSource, secret: str, *, by: str) -> WebhookSour
         secrets.store(source.secret_name, secret, by=by)
         source.save(update_fields=["previous_secret_name", "updated_at"])
         audit.record(actor=by, action="webhook_source.rotate", target=f"webhook_source:{source.slug}")
+    forget()
+    return source
+
+
+def answer_within(source: WebhookSource, seconds: float | None, *, by: str) -> WebhookSource:
+    """Let deliveries wait so long for what a workflow responds; None answers them at once.
+
+    Raises:
+        ValidationFailed: `seconds` is not from 0.1 to 60.
+    """
+    if problems := _answer_problems(seconds):
+        raise ValidationFailed.of(problems)
+    with transaction.atomic(), tenant_scope(source.tenant_id):
+        source.answer_seconds = seconds
+        source.save(update_fields=["answer_seconds", "updated_at"])
+        audit.record(actor=by, action="webhook_source.answer_within", target=f"webhook_source:{source.slug}")
     forget()
     return source
 
@@ -128,6 +155,12 @@ def forget() -> None:
     _cache.clear()
 
 
+def _answer_problems(seconds: float | None) -> list[Problem]:
+    if seconds is None or SHORTEST_ANSWER_SECONDS <= seconds <= LONGEST_ANSWER_SECONDS:
+        return []
+    return [Problem("answer_seconds", f"must be from 0.1 to 60 seconds, or absent, not {seconds!r}")]
+
+
 def _switch(source: WebhookSource, *, is_enabled: bool, action: str, by: str) -> WebhookSource:
     with transaction.atomic(), tenant_scope(source.tenant_id):
         source.is_enabled = is_enabled
@@ -149,5 +182,6 @@ def _loaded(row: WebhookSource) -> Source:
             else:
                 keys.append(secret)
     return Source(
-        row.slug, str(row.tenant_id), row.preset, tuple(keys), row.type_header or None, row.type_field or None
-    )
+        row.slug, str(row.tenant_id), row.preset, tuple(keys), row.type_header or None, row.type_field or None,
+        row.answer_seconds,
+    )  # fmt: skip

@@ -20,6 +20,8 @@ from automate_core.management.base import (
 
 ACTOR = "command:automate_webhook"
 
+_WAIT = "longest a delivery waits for what a workflow responds, 0.1 to 60"
+
 
 class Command(AutomateCommand):
     """Manage webhook sources; secrets go in and are never shown."""
@@ -29,13 +31,14 @@ class Command(AutomateCommand):
   automate_webhook create --source shop --preset generic --secret s3cret
   automate_webhook create --source hub --preset github        asks for the secret, without showing it
   automate_webhook rotate --source shop < new-secret.txt      the old secret works until the next rotation
+  automate_webhook answer --source shop --within 10           deliveries wait for what a workflow responds
   automate_webhook disable --source shop
 """
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Declare the verbs."""
         verbs = parser.add_subparsers(
-            dest="verb", required=True, metavar="create | list | rotate | disable | enable"
+            dest="verb", required=True, metavar="create | list | rotate | answer | disable | enable"
         )
         create = verbs.add_parser("create", help="create a source")
         create.add_argument(
@@ -43,13 +46,18 @@ class Command(AutomateCommand):
         )
         create.add_argument("--type-header", default="", help="header that carries the event type")
         create.add_argument("--type-field", default="", help="dotted path in the body that carries it")
+        create.add_argument("--answer-within", type=float, metavar="SECONDS", help=f"{_WAIT} (default: none)")
         add_tenant_option(create)
         listing = verbs.add_parser("list", help="list sources, never secrets")
         listing.add_argument("--tenant", help="slug of a tenant (default: all)")
         rotate = verbs.add_parser("rotate", help="sign with a new secret; the one before stays valid")
+        answer = verbs.add_parser("answer", help="let deliveries wait for what a workflow responds, or not")
+        answer.add_argument(
+            "--within", type=float, required=True, metavar="SECONDS", help=f"{_WAIT}; 0: none"
+        )
         disable = verbs.add_parser("disable", help="refuse deliveries of a source from now on")
         enable = verbs.add_parser("enable", help="accept deliveries of a source again")
-        for verb in (create, rotate, disable, enable):
+        for verb in (create, rotate, answer, disable, enable):
             verb.add_argument("--source", required=True, help="last part of the route")
         for verb in (create, rotate):
             verb.add_argument(
@@ -63,6 +71,7 @@ class Command(AutomateCommand):
             "create": self._create,
             "list": self._list,
             "rotate": self._rotate,
+            "answer": self._answer,
             "disable": self._disable,
             "enable": self._enable,
         }
@@ -76,6 +85,7 @@ class Command(AutomateCommand):
                 secret=_secret(options),
                 type_header=options["type_header"],
                 type_field=options["type_field"],
+                answer_seconds=options["answer_within"],
                 by=ACTOR,
             )
         self.stdout.write(f"Created {source.slug}; post to /api/automate/webhooks/{source.slug}/")
@@ -97,6 +107,11 @@ class Command(AutomateCommand):
         self.stdout.write(
             f"Rotated the secret of {source.slug}; the one before works until the next rotation"
         )
+
+    def _answer(self, options: dict[str, Any]) -> None:
+        source = sources.answer_within(_source(options), options["within"] or None, by=ACTOR)
+        how = f"within {source.answer_seconds:g} s" if source.answer_seconds else "at once"
+        self.stdout.write(f"Deliveries of {source.slug} are answered {how}")
 
     def _disable(self, options: dict[str, Any]) -> None:
         source = sources.disable(_source(options), by=ACTOR)
