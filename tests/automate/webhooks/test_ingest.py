@@ -229,6 +229,8 @@ def test_full_queue_is_429_and_stores_nothing(source, settings):
         for n in range(5):
             ingest.current()._look_at = 0.0
             statuses.append((await post({"n": n})()).status_code)
+            # The queue is looked at after the answer; the next delivery comes after that.
+            await asyncio.gather(*filter(None, [ingest.current()._task]))
         return statuses
 
     (statuses,) = in_loop(fill_and_post)
