@@ -100,3 +100,16 @@ def test_list_shows_sources_without_secrets() -> None:
     ]
     assert [line.split()[0] for line in run("list", "--tenant", "default").splitlines()] == ["SOURCE", "shop"]
     assert "s3cret" not in run("list")
+
+
+def test_answer_lets_deliveries_wait_or_not() -> None:
+    create("shop", "--answer-within", "2.5")
+    assert look_up("shop").answer_seconds == 2.5
+    assert (
+        run("answer", "--source", "shop", "--within", "10") == "Deliveries of shop are answered within 10 s\n"
+    )
+    assert look_up("shop").answer_seconds == 10.0
+    assert run("answer", "--source", "shop", "--within", "0") == "Deliveries of shop are answered at once\n"
+    assert look_up("shop").answer_seconds is None
+    with pytest.raises(CommandError, match=r"^Invalid input: answer_seconds must be from 0.1 to 60 seconds"):
+        run("answer", "--source", "shop", "--within", "61")

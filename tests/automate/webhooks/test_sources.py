@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from django.db import IntegrityError
 
 from automate.models import WebhookSource
 from automate.webhooks import sources
@@ -49,6 +50,9 @@ def test_source_is_found_with_its_key_and_the_secret_is_stored_encrypted():
         ({"slug": "ærø"}, "source"),
         ({"slug": "x" * 101}, "source"),
         ({"secret": ""}, "secret"),
+        ({"answer_seconds": 0.0}, "answer_seconds"),
+        ({"answer_seconds": 60.1}, "answer_seconds"),
+        ({"answer_seconds": float("nan")}, "answer_seconds"),
     ],
 )
 def test_wrong_source_is_refused_by_field(changes, field):
@@ -102,3 +106,33 @@ def test_what_was_read_is_not_believed_for_long(monkeypatch):
     real = sources.time.monotonic
     monkeypatch.setattr(sources.time, "monotonic", lambda: real() + sources.FRESH_SECONDS)
     assert sources.cached("shop") is None
+
+
+def test_deliveries_wait_for_an_answer_only_where_that_is_said():
+    assert create().answer_seconds is None
+    assert sources.look_up("shop").answer_seconds is None
+    create(slug="form", answer_seconds=2.5)
+    assert sources.look_up("form").answer_seconds == 2.5
+
+
+def test_time_for_an_answer_is_changed_at_once_and_audited():
+    source = create()
+    sources.look_up("shop")
+    for seconds in (60.0, 0.1, None):
+        source = sources.answer_within(source, seconds, by="test")
+        assert sources.cached("shop") is None
+        assert sources.look_up("shop").answer_seconds == seconds
+    assert AuditEntry.objects.filter(action="webhook_source.answer_within").count() == 3
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.09, 61.0, -1.0, float("nan"), float("inf")])
+def test_time_for_an_answer_outside_the_limits_is_refused(seconds):
+    with pytest.raises(ValidationFailed) as caught:
+        sources.answer_within(create(), seconds, by="test")
+    assert [problem.field for problem in caught.value.details] == ["answer_seconds"]
+    assert WebhookSource.objects.get().answer_seconds is None
+
+
+def test_database_itself_refuses_another_time_for_an_answer():
+    with pytest.raises(IntegrityError, match="automate_webhooksource_answer_seconds"):
+        WebhookSource.objects.filter(pk=create().pk).update(answer_seconds=61)
