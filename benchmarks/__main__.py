@@ -20,7 +20,7 @@ from benchmarks.plan import Plan
 from benchmarks.processes import ROOT, Stalled
 from benchmarks.profiling import Profiler
 from benchmarks.table import render
-from benchmarks.workloads import WORKLOADS
+from benchmarks.workloads import ALIASES, WORKLOADS
 
 
 def arguments() -> argparse.ArgumentParser:
@@ -54,7 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the chosen workloads, print the table, write the JSON; return the exit code."""
     parser = arguments()
     given = parser.parse_args(argv)
-    chosen = given.workloads or list(WORKLOADS)
+    chosen = list(dict.fromkeys(ALIASES.get(name, name) for name in given.workloads)) or list(WORKLOADS)
     if unknown := [name for name in chosen if name not in WORKLOADS]:
         parser.error(f"unknown workload {unknown[0]!r}; choose from {', '.join(WORKLOADS)}")
     signal.signal(signal.SIGTERM, _interrupt)
@@ -91,6 +91,9 @@ def _plan(given: argparse.Namespace, server: Server, directory: Path) -> Plan:
         orders=500 if given.quick else 3000,
         paced=30 if given.quick else 100,
         items=2000 if given.quick else 20_000,
+        loops=(100,) if given.quick else (1_000, 10_000),
+        waiting=300 if given.quick else 10_000,
+        schedules=40 if given.quick else 1_000,
         timeout=given.timeout,
         say=_say,
         profiler=Profiler(directory / "profiles") if given.profile else None,

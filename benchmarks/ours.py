@@ -54,11 +54,13 @@ class Installation:
         printed = run([sys.executable, "-m", "benchmarks.client", *words], env=self.env, timeout=timeout)
         return json.loads(printed.splitlines()[-1])
 
-    def add_workflow(self, *, name: str, graph: Graph, event_type: str | None = None) -> None:
-        """Create an enabled workflow; it starts on events of `event_type` from our source, or by hand."""
+    def add_workflow(
+        self, *, name: str, graph: Graph, event_type: str | None = None, source: str = SOURCE
+    ) -> None:
+        """Create an enabled workflow; it starts on events of `event_type` from a source, or by hand."""
         document: dict[str, Any] = {"name": name, "slug": name, "graph": graph, "trigger_type": "manual"}
         if event_type is not None:
-            trigger = {"event_type": event_type, "source": SOURCE}
+            trigger = {"event_type": event_type, "source": source}
             document |= {"trigger_type": "webhook", "trigger_config": trigger}
         self.client("workflow", json.dumps(document), timeout=60)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,6 +21,9 @@ class Plan:
     orders: int
     paced: int
     items: int
+    loops: Sequence[int]
+    waiting: int
+    schedules: int
     timeout: float
     say: Callable[[str], None]
     profiler: Profiler | None = None

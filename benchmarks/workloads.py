@@ -6,6 +6,7 @@ import timeit
 from collections.abc import Callable, Sequence
 
 from benchmarks.drains import engine, w2, w3
+from benchmarks.flow import foreach, parallel, schedules, waiting
 from benchmarks.ingest import http, latency, w1, w1_effects
 from benchmarks.measures import Measure, Target
 from benchmarks.plan import Plan
@@ -42,4 +43,11 @@ WORKLOADS: dict[str, Callable[[Plan], Sequence[Measure]]] = {
     "engine": engine,
     "rules": rules,
     "http": http,
+    "foreach": foreach,
+    "parallel": parallel,
+    "waiting": waiting,
+    "schedules": schedules,
 }
+
+ALIASES = {"steps40": "w3"}
+"""Other names of workloads."""

@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from benchmarks.__main__ import main
+from benchmarks.workloads import ALIASES, WORKLOADS
 
 
 def test_command_names_the_workloads_when_one_is_unknown(capsys):
@@ -11,6 +12,11 @@ def test_command_names_the_workloads_when_one_is_unknown(capsys):
 
     assert ended.value.code == 2
     assert capsys.readouterr().err.splitlines()[-1] == (
-        "python -m benchmarks: error: unknown workload 'w9'; "
-        "choose from w1, w1-effects, latency, w2, w3, engine, rules, http"
+        f"python -m benchmarks: error: unknown workload 'w9'; choose from {', '.join(WORKLOADS)}"
     )
+
+
+def test_every_other_name_is_that_of_a_workload():
+    assert set(ALIASES.values()) <= set(WORKLOADS)
+    assert ALIASES["steps40"] == "w3"
+    assert {"foreach", "parallel", "waiting", "schedules"} <= set(WORKLOADS)
