@@ -56,7 +56,6 @@ class Run(Unrecorded):
         self.orders = endings.Orders()
         self.left_waiting = False
         give_links(scope, plan, execution_id=row.id, prefix="")
-        self._ended: ExecutionStatus | None = None
 
     @property
     def scope(self) -> dict[str, Any]:
@@ -136,8 +135,8 @@ class Run(Unrecorded):
         row.started_at = row.started_at or now
         if self.calls:
             row.status = ExecutionStatus.RUNNING
-        elif self._ended is not None or self.orders.cancels:
-            endings.close(self, self._ended or ExecutionStatus.CANCELLED, now)
+        elif self.orders.cancels:
+            endings.close(self, ExecutionStatus.CANCELLED, now)
         elif self.orders.pauses:
             row.status = ExecutionStatus.WAITING
         elif self.is_busy or (self.failed and undoing.is_due(self)):
@@ -193,10 +192,6 @@ class Run(Unrecorded):
         self.row.error_code, self.row.error_summary = code, message
         self.root.halt = Halt.FAILED
         self.settle(now)
-
-    def end_as(self, status: ExecutionStatus) -> None:
-        """Say how the execution ends once its calls are over."""
-        self._ended = status
 
     def set_variables(self, frame: Frame, values: Mapping[str, Any]) -> None:
         """Set variables of the execution, remembering in which iterations that was."""
