@@ -6,7 +6,7 @@ PACKAGES := automate automate_api automate_connectors automate_core config rag
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet --quiet --no-deps
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check format bench docs lock clean
+.PHONY: help run test check format bench openapi fuzz docs lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
@@ -24,6 +24,8 @@ check: $(VENV)/.dev-installed ## Check format, lint, types, imports, migrations 
 	$(BIN)/lint-imports
 	$(BIN)/python manage.py makemigrations --check --dry-run
 	$(BIN)/python manage.py check --fail-level WARNING
+	$(BIN)/python manage.py spectacular --validate --fail-on-warn | diff -u docs/reference/openapi.yaml - || \
+	  { echo "The API is not what docs/reference/openapi.yaml says; if that is meant: make openapi"; exit 1; }
 
 format: $(VENV)/.dev-installed ## Format the code and fix what can be fixed
 	$(BIN)/ruff format .
@@ -31,6 +33,12 @@ format: $(VENV)/.dev-installed ## Format the code and fix what can be fixed
 
 bench: $(VENV)/.dev-installed ## Measure, beside raw SQL on the same server (ARGS="--help")
 	@exec $(BIN)/python -m benchmarks $(ARGS)
+
+openapi: $(VENV)/.dev-installed ## Write docs/reference/openapi.yaml from the code
+	$(BIN)/python manage.py spectacular --validate --fail-on-warn --file docs/reference/openapi.yaml
+
+fuzz: $(VENV)/.dev-installed ## Send the API generated requests for a long time (AUTOMATE_FUZZ_SECONDS=600)
+	@AUTOMATE_FUZZ_SECONDS=$${AUTOMATE_FUZZ_SECONDS:-600} $(BIN)/python -m pytest --timeout=0 tests/contract/test_fuzz.py $(ARGS)
 
 docs: $(VENV)/.dev-installed ## Build the documentation into site/
 	$(BIN)/mkdocs build --strict

@@ -1,4 +1,4 @@
-"""What the OpenAPI document says about the one route that is not a DRF view: webhook ingest."""
+"""What the OpenAPI document says about the engine beyond its views: webhook ingest, and examples."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ from typing import Any
 
 from django.urls import NoReverseMatch, reverse
 from drf_spectacular.generators import SchemaGenerator
+from drf_spectacular.plumbing import ResolvedComponent
+
+from automate.api.examples import EXAMPLES
 
 _ACCEPTED = {
     "type": "object",
@@ -21,6 +24,12 @@ _CHALLENGE = {
     "properties": {"challenge": {"type": "string"}},
     "required": ["challenge"],
 }
+_SIGNATURE = {
+    "type": "apiKey",
+    "in": "header",
+    "name": "X-Webhook-Signature",
+    "description": "`sha256=<hex HMAC of the raw body>` for generic sources; others sign as their preset says",
+}
 
 
 def describe_webhook(result: dict[str, Any], generator: SchemaGenerator, **_: Any) -> dict[str, Any]:
@@ -29,12 +38,17 @@ def describe_webhook(result: dict[str, Any], generator: SchemaGenerator, **_: An
         path = reverse("webhook", args=["SOURCE"]).replace("SOURCE", "{source}")
     except NoReverseMatch:
         return result
+    scheme = ResolvedComponent(  # type: ignore[no-untyped-call]
+        "webhookSignature", ResolvedComponent.SECURITY_SCHEMA, schema=_SIGNATURE, object="webhookSignature"
+    )
+    generator.registry.register_on_missing(scheme)
     result["paths"][path] = {
         "post": {
             "operationId": "automate_webhook",
             "description": "Accept an event from a configured source, signed as its preset says: `X-Webhook-Signature: "
             "sha256=<hex HMAC of the raw body>` for generic ones. A repeat is answered like the first.",
             "tags": ["automate"],
+            "security": [{"webhookSignature": []}],
             "parameters": [{"in": "path", "name": "source", "required": True, "schema": {"type": "string"}}],
             "requestBody": {
                 "required": True,
@@ -49,4 +63,24 @@ def describe_webhook(result: dict[str, Any], generator: SchemaGenerator, **_: An
             },
         }
     }
+    return result
+
+
+def add_examples(result: dict[str, Any], generator: SchemaGenerator, **_: Any) -> dict[str, Any]:
+    """Put the examples of the reference on their operations (a POSTPROCESSING_HOOK)."""
+    operations = {
+        operation["operationId"]: operation
+        for path in result["paths"].values()
+        for operation in path.values()
+    }
+    for name, example in EXAMPLES.items():
+        operation = operations.get(name)
+        if operation is None:
+            continue
+        if example.request is not None:
+            operation["requestBody"]["content"]["application/json"]["example"] = example.request
+        if example.response is not None:
+            operation["responses"][example.status]["content"]["application/json"]["example"] = (
+                example.response
+            )
     return result

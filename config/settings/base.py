@@ -104,11 +104,13 @@ SPECTACULAR_SETTINGS = {
     **defaults.SPECTACULAR_SETTINGS,
     "POSTPROCESSING_HOOKS": [
         "automate.api.schema.describe_webhook",
+        "automate.api.schema.add_examples",
         *defaults.SPECTACULAR_SETTINGS["POSTPROCESSING_HOOKS"],
     ],
     "ENUM_NAME_OVERRIDES": {
         "ExecutionStatusEnum": "automate.enums.ExecutionStatus",
         "StepStatusEnum": "automate.enums.StepStatus",
+        "ApprovalStatusEnum": "automate.enums.ApprovalStatus",
     },
 }
 

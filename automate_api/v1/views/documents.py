@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from django.conf import settings
 from drf_spectacular import views
 from drf_spectacular.renderers import OpenApiJsonRenderer
+from drf_spectacular.utils import extend_schema
 from rest_framework.permissions import AllowAny
 from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
@@ -33,6 +34,7 @@ class _Page:
     permission_classes: Sequence[Any] = (AllowAny,)
     throttle_classes: Sequence[Any] = (RateThrottle,)
 
+    @extend_schema(exclude=True)
     def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         """Show the page."""
         response: Response = super().get(request, *args, **kwargs)  # type: ignore[misc]

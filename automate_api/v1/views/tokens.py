@@ -6,7 +6,7 @@ from dataclasses import asdict
 from typing import Any
 
 from django.contrib.auth import authenticate
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import OpenApiExample, OpenApiResponse, extend_schema
 from rest_framework import serializers
 from rest_framework.exceptions import AuthenticationFailed, Throttled
 from rest_framework.request import Request
@@ -17,6 +17,18 @@ from automate_api.v1.base import BaseAPIView
 from automate_api.v1.mixins import PublicAPIMixin
 
 _CHALLENGE = 'Bearer realm="api"'
+_REFUSED = OpenApiResponse(
+    {"$ref": "#/components/schemas/Error"}, "The account, the password or the token is not good"
+)
+_LOGIN_EXAMPLES = [
+    OpenApiExample("request", {"username": "admin", "password": "secret"}, request_only=True),
+    OpenApiExample(
+        "response",
+        {"access": "eyJ0eXAiOiJKV1QiLCJhbGc...", "refresh": "eyJ0eXAiOiJKV1QiLCJhbGc...", "expires_in": 3600},
+        response_only=True,
+        status_codes=["200"],
+    ),
+]
 
 
 class LoginSerializer(serializers.Serializer[Any]):
@@ -65,7 +77,13 @@ class _TokenView(PublicAPIMixin, BaseAPIView):
 class TokenView(_TokenView):
     """POST a username and password for a token pair."""
 
-    @extend_schema(operation_id="auth_token", request=LoginSerializer, responses=TokenPairSerializer, auth=[])
+    @extend_schema(
+        operation_id="auth_token",
+        request=LoginSerializer,
+        responses={200: TokenPairSerializer, 401: _REFUSED},
+        auth=[],
+        examples=_LOGIN_EXAMPLES,
+    )
     def post(self, request: Request) -> Response:
         """Return a new pair; repeated failures for one name from one address are held back."""
         given = _valid(LoginSerializer, request)
@@ -88,7 +106,10 @@ class TokenRefreshView(_TokenView):
     """POST a refresh token for the next pair."""
 
     @extend_schema(
-        operation_id="auth_token_refresh", request=RefreshSerializer, responses=TokenPairSerializer, auth=[]
+        operation_id="auth_token_refresh",
+        request=RefreshSerializer,
+        responses={200: TokenPairSerializer, 401: _REFUSED},
+        auth=[],
     )
     def post(self, request: Request) -> Response:
         """Spend the refresh token and return a new pair."""
@@ -99,7 +120,10 @@ class TokenVerifyView(_TokenView):
     """POST a token to learn whether it is live."""
 
     @extend_schema(
-        operation_id="auth_token_verify", request=VerifySerializer, responses=EmptySerializer, auth=[]
+        operation_id="auth_token_verify",
+        request=VerifySerializer,
+        responses={200: EmptySerializer, 401: _REFUSED},
+        auth=[],
     )
     def post(self, request: Request) -> Response:
         """Answer an empty object when the token is live, 401 otherwise."""
@@ -111,7 +135,10 @@ class TokenBlacklistView(_TokenView):
     """POST a refresh token to end it."""
 
     @extend_schema(
-        operation_id="auth_token_blacklist", request=RefreshSerializer, responses=EmptySerializer, auth=[]
+        operation_id="auth_token_blacklist",
+        request=RefreshSerializer,
+        responses={200: EmptySerializer, 401: _REFUSED},
+        auth=[],
     )
     def post(self, request: Request) -> Response:
         """Spend the refresh token."""

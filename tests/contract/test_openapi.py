@@ -1,0 +1,113 @@
+"""The OpenAPI document: complete, true to the reference, and not changed unawares."""
+
+from __future__ import annotations
+
+import json
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from django.core.management import call_command
+
+from tests.automate_api.test_routes import PUBLIC
+from tests.contract import documented
+from tests.contract.test_rest_api import ADDED, MOUNTED, differences
+
+COMMITTED = Path(__file__).parents[2] / "docs" / "reference" / "openapi.yaml"
+SHARED = {"X-Trace-ID", "X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset"}
+
+
+@pytest.fixture(scope="module")
+def text() -> str:
+    written = StringIO()
+    call_command("spectacular", validate=True, fail_on_warn=True, stdout=written)
+    return written.getvalue().strip()
+
+
+@pytest.fixture(scope="module")
+def document(text: str) -> dict[str, Any]:
+    return dict(yaml.safe_load(text))
+
+
+def operations(document: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    return {
+        f"{method.upper()} {path}": operation
+        for path, methods in document["paths"].items()
+        for method, operation in methods.items()
+    }
+
+
+def resolved(document: dict[str, Any], thing: dict[str, Any]) -> dict[str, Any]:
+    if "$ref" not in thing:
+        return thing
+    found = document
+    for part in thing["$ref"].removeprefix("#/").split("/"):
+        found = found[part]
+    return found
+
+
+def test_committed_document_is_the_generated_one(text: str) -> None:
+    assert COMMITTED.read_text().strip() == text, "if this change is meant, run: make openapi"
+
+
+def test_every_operation_says_how_to_authenticate(document: dict[str, Any]) -> None:
+    schemes = {"bearerAuth", "apiKeyAuth", "sessionAuth", "webhookSignature"}
+    assert set(document["components"]["securitySchemes"]) == schemes
+    paths = [url.replace("<", "{").replace(">", "}") for url in PUBLIC]
+    for name, operation in operations(document).items():
+        found = {scheme for alternative in operation.get("security", []) for scheme in alternative}
+        if "/webhooks/" in name:
+            assert found == {"webhookSignature"}
+        elif name.split(" ")[1] in paths:
+            assert found == set()
+        else:
+            assert found == {"bearerAuth", "apiKeyAuth", "sessionAuth"}
+
+
+def test_every_response_has_its_headers_and_every_error_its_shape(document: dict[str, Any]) -> None:
+    for name, operation in operations(document).items():
+        responses = {
+            status: resolved(document, response) for status, response in operation["responses"].items()
+        }
+        assert {"400", "404", "429", "500", "503"} <= responses.keys()
+        for status, response in responses.items():
+            assert response["headers"].keys() >= SHARED, (name, status)
+            if status >= "400":
+                schema = response["content"]["application/json"]["schema"]
+                assert schema == {"$ref": "#/components/schemas/Error"}, (name, status)
+        assert "Retry-After" in responses["429"]["headers"]
+
+
+def test_mutations_take_an_idempotency_key(document: dict[str, Any]) -> None:
+    for name, operation in operations(document).items():
+        given = {resolved(document, parameter)["name"] for parameter in operation["parameters"]}
+        is_ours = any("apiKeyAuth" in one for one in operation.get("security", []))
+        assert "X-Trace-ID" in given
+        assert ("X-Tenant-ID" in given) == is_ours
+        assert ({"X-Request-ID", "Idempotency-Key"} <= given) == (is_ours and not name.startswith("GET"))
+
+
+def example_of(content: dict[str, Any]) -> Any:
+    (media,) = content.values()
+    if "example" in media:
+        return media["example"]
+    (only,) = media["examples"].values()
+    return only["value"]
+
+
+@pytest.mark.parametrize("example", MOUNTED, ids=lambda example: example.name)
+def test_examples_are_those_of_the_reference(document: dict[str, Any], example: documented.Example) -> None:
+    operation = operations(document)[example.name]
+    if example.sent is not None:
+        assert example_of(operation["requestBody"]["content"]) == example.sent
+    if example.body is not None:
+        shown = example_of(operation["responses"][str(example.status)]["content"])
+        if example.is_partial:
+            shown = {name: shown[name] for name in example.body}
+        assert differences(example.body, shown, ADDED.get(example.name, set())) == []
+
+
+def test_document_is_served_as_it_is_committed(client: Any, document: dict[str, Any]) -> None:
+    assert json.loads(client.get("/api/schema/").content)["paths"].keys() == document["paths"].keys()
