@@ -22,6 +22,7 @@ class AutomateConfig(AppConfig):
         from automate.outbox_handlers import EngineHandler
         from automate.runtime.builtin import register_builtin_steps
         from automate.schedules import fire_due
+        from automate.subscriptions.delivery import DeliveryHandler
         from automate.subworkflows import register_subworkflow_step
         from automate.waits.steps import register_wait_steps
         from automate.webhooks.respond import register_respond_step
@@ -38,6 +39,7 @@ class AutomateConfig(AppConfig):
             register_handler(FinishedHandler)
             register_handler(admission.AdmissionHandler)
             register_handler(DebounceHandler)
+            register_handler(DeliveryHandler)
             duty_registry.register("admission", admission.OVERLOOKED)
             duty_registry.register("schedules", Duty("schedules", 1.0, fire_due))
             duty_registry.register("overdue", Duty("overdue", 5.0, overdue.announce_overdue))

@@ -24,6 +24,7 @@ from automate.runtime import plans
 from automate.runtime.retry import RetryPolicy
 from automate.runtime.run import Run
 from automate.runtime.scope import new_scope
+from automate.subscriptions import promises
 from automate.waits import listeners
 from automate_core import sql
 from automate_core.errors import AutomateError, ErrorCodes
@@ -36,7 +37,8 @@ KEEP_TENANTS = 1_000
 
 _EVENTS = f"""
 SELECT e.id::text, e.tenant_id::text, e.type, e.source, e.payload::text, e.trace_id, e.depth,
-  e.cause_execution_id::text, coalesce(r.revision, 0), {listeners.LISTENED}
+  e.cause_execution_id::text, coalesce(r.revision, 0), {listeners.LISTENED},
+  {promises.SUBSCRIBED}
 FROM automate_event e LEFT JOIN automate_routingrevision r ON r.tenant_id = e.tenant_id
 WHERE e.id = ANY(%(ids)s::uuid[])
 """
@@ -157,6 +159,13 @@ def dispatch(items: Sequence[ClaimedItem], *, policy: RetryPolicy) -> list[tuple
         matched.append((item, row, event, list(_routes[row[1]].match(event))))
     listeners.tell(
         [listeners.Heard(row[1], event) for _, row, event, _ in matched if row is not None and row[9]]
+    )
+    promises.promise(
+        [
+            promises.Told(row[1], row[0], row[2], row[5])
+            for _, row, _, _ in matched
+            if row is not None and row[10]
+        ]
     )
     found = [
         Match(item, row, event, route)

@@ -30,6 +30,8 @@ class AutomateSettings:
     """How long an idle worker sleeps between looks at the outbox, before jitter."""
     EFFECT_SLOTS: int = 64
     """Outside calls one worker process makes at the same time."""
+    DELIVERY_SLOTS: int = 32
+    """Calls of webhook subscriptions one worker process makes at the same time."""
     MAX_CLAIMS: int = 3
     """Claims after which an item that never came back becomes a dead letter."""
     CANCEL_GRACE_SECONDS: float = 30.0

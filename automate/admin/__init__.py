@@ -2,6 +2,7 @@
 
 from automate.admin.approvals import ApprovalAdmin, ApprovalVoteAdmin
 from automate.admin.history import EventAdmin, ExecutionAdmin, StepRunAdmin
+from automate.admin.subscriptions import WebhookSubscriptionAdmin
 from automate.admin.windows import TriggerWindowAdmin, WindowedEventAdmin
 from automate.admin.workflows import (
     AutomationAdmin,
@@ -22,6 +23,7 @@ __all__ = [
     "TriggerAdmin",
     "TriggerWindowAdmin",
     "WebhookSourceAdmin",
+    "WebhookSubscriptionAdmin",
     "WindowedEventAdmin",
     "WorkflowVersionAdmin",
 ]

@@ -7,7 +7,13 @@ from rest_framework.routers import SimpleRouter
 
 from automate.api.approval_links import ApprovalLinkView
 from automate.api.resume import ResumeView
-from automate.api.viewsets import ApprovalViewSet, EventViewSet, ExecutionViewSet, WorkflowViewSet
+from automate.api.viewsets import (
+    ApprovalViewSet,
+    EventViewSet,
+    ExecutionViewSet,
+    WorkflowViewSet,
+    ZapierViewSet,
+)
 from automate.api.webhooks import webhook
 
 router = SimpleRouter()
@@ -15,6 +21,7 @@ router.register("workflows", WorkflowViewSet, basename="workflow")
 router.register("executions", ExecutionViewSet, basename="execution")
 router.register("events", EventViewSet, basename="event")
 router.register("approvals", ApprovalViewSet, basename="approval")
+router.register("zapier", ZapierViewSet, basename="zapier")
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("webhooks/<str:source>/", webhook, name="webhook"),

@@ -115,6 +115,14 @@ FROM unnest(%(ids)s::bigint[], %(epochs)s::bigint[]) AS mine(id, epoch)
 WHERE {_MINE} RETURNING o.id
 """
 
+DEFER = f"""
+UPDATE {TABLE} o SET status = 'PENDING', attempts = o.attempts - 1,
+  available_at = clock_timestamp() + make_interval(secs => mine.delay),
+  lease_owner = '', lease_renewed_at = NULL, lease_expires_at = NULL
+FROM unnest(%(ids)s::bigint[], %(epochs)s::bigint[], %(delays)s::float8[]) AS mine(id, epoch, delay)
+WHERE {_MINE} RETURNING o.id
+"""
+
 RENEW = f"""
 UPDATE {TABLE} o SET lease_renewed_at = clock_timestamp(),
   lease_expires_at = clock_timestamp() + make_interval(secs => %(lease)s)

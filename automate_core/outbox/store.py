@@ -167,6 +167,11 @@ class SkipLockedClaimOutboxStore(OutboxStore):
         """Give back items that were not started."""
         self._batch(statements.RELEASE, items, worker)
 
+    def defer(self, deferrals: Sequence[tuple[ClaimedItem, float]], worker: str) -> None:
+        """Give back items that were not started, each for so many seconds; the claim does not count as an attempt."""
+        items = [item for item, _ in deferrals]
+        self._batch(statements.DEFER, items, worker, delays=plain(float(delay) for _, delay in deferrals))
+
     def forget(self, item_id: int) -> None:
         """Drop an item that was settled by a fenced write elsewhere, or lost."""
         self._held.pop(item_id, None)

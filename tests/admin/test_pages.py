@@ -28,6 +28,7 @@ from automate.models import (
     Trigger,
     TriggerWindow,
     WebhookSource,
+    WebhookSubscription,
     WindowedEvent,
     WorkflowVersion,
 )
@@ -122,6 +123,9 @@ MAKE: dict[type[Model], Callable[[int], object]] = {
     Event: lambda _: Event.objects.create(type=XSS, source=XSS, payload={XSS: XSS}),
     WebhookSource: lambda number: WebhookSource.objects.create(
         slug=f"hub-{number}", secret_name=XSS, type_field=XSS
+    ),
+    WebhookSubscription: lambda number: WebhookSubscription.objects.create(
+        event_type=XSS, callback_url=f"https://{number}.example/{XSS}", disabled_reason=XSS, last_error=XSS
     ),
     Automation: make_automation,
     WorkflowVersion: make_automation,

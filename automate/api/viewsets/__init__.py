@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from automate.api.viewsets.events import EventViewSet as EventViewSet
     from automate.api.viewsets.executions import ExecutionViewSet as ExecutionViewSet
     from automate.api.viewsets.workflows import WorkflowViewSet as WorkflowViewSet
+    from automate.api.viewsets.zapier import ZapierViewSet as ZapierViewSet
 
 _HOMES = {
     "ApprovalViewSet": "automate.api.viewsets.approvals",
@@ -18,6 +19,7 @@ _HOMES = {
     "EventViewSet": "automate.api.viewsets.events",
     "ExecutionViewSet": "automate.api.viewsets.executions",
     "WorkflowViewSet": "automate.api.viewsets.workflows",
+    "ZapierViewSet": "automate.api.viewsets.zapier",
 }
 
 
