@@ -394,6 +394,39 @@ def test_waiting_step_survives_lost_workers_and_takes_its_answer(register_step):
     )
 
 
+def test_routes_joins_retries_and_delays_survive_a_worker_lost_at_any_commit(register_step):
+    tried: set[str] = set()
+
+    def flaky(config, context):
+        if str(context.execution_id) not in tried:
+            tried.add(str(context.execution_id))
+            raise TransientError("once")
+        return "flaky"
+
+    register_step("t.flaky", Effect.IDEMPOTENT, flaky)
+    register_step("t.write", Effect.DATABASE, lambda config, context: "written")
+    failing(register_step)
+    cases = [{"route": "go", "rule": {"==": [1, 1]}}]
+    shown = "{{ steps.rest.output }} of it"
+    workflow(
+        node("which", "switch", {"cases": cases}), node("flaky", "t.flaky", retry=SOON), node("write", "t.write"),
+        node("broken", "t.broken", on_error="route"), node("rescue", "delay", {"seconds": 3600}),
+        node("unused", "merge"), node("rest", "transform", {"output": "rest"}),
+        node("join", "merge", {"mode": "n", "count": 3}), node("end", "return", {"output": shown}),
+        edges=[
+            edge("which", "flaky", "go"), edge("which", "write", "go"), edge("which", "broken", "go"),
+            edge("which", "rest", "go"), edge("which", "unused", "default"), edge("broken", "rescue", "error"),
+            edge("broken", "join"), edge("flaky", "join"), edge("write", "join"), edge("rescue", "join"),
+            edge("rest", "join"), edge("join", "end"),
+        ],
+    )  # fmt: skip
+    for execution in outcomes_under_kills({}):
+        assert execution.status == "SUCCESS"
+        assert execution.output == "rest of it"
+        found = statuses(execution)
+        assert (found["unused"], found["broken"], found["rescue"]) == ("SKIPPED", "FAILED", "SUCCESS")
+
+
 def test_return_sets_the_executions_output():
     workflow(node("r", "return", {"output": {"n": "{{ event.payload.n }}"}}), node("end", "merge"))
     assert run({"n": 5}).output == {"n": 5}
