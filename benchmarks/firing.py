@@ -40,14 +40,17 @@ class Barrier(Protocol):
 
 
 def prepare(count: int) -> None:
-    """Create workflows with schedules of every kind."""
+    """Create workflows with schedules of every kind, in one transaction."""
+    from django.db import transaction
+
     from automate.workflows import create_workflow
 
-    for number in range(count):
-        create_workflow(
-            name=f"schedule {number}", slug=f"schedule-{number}", graph=GRAPH, by="benchmarks",
-            trigger_type="schedule", trigger_config=CONFIGS[number % len(CONFIGS)],
-        )  # fmt: skip
+    with transaction.atomic():
+        for number in range(count):
+            create_workflow(
+                name=f"schedule {number}", slug=f"schedule-{number}", graph=GRAPH, by="benchmarks",
+                trigger_type="schedule", trigger_config=CONFIGS[number % len(CONFIGS)],
+            )  # fmt: skip
 
 
 def set_clocks(moment: datetime) -> None:

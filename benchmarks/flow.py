@@ -34,21 +34,20 @@ def foreach(plan: Plan) -> Sequence[Measure]:
         grown: list[float] = []
         with ours.installation(plan.server, plan.directory, settings=ours.LOCAL) as installed:
             installed.add_workflow(name="foreach", graph=graphs.FOREACH)
-            with installed.worker(plan.logs) as worker:
-                _started(worker)
-                pid = worker.process.pid
-                # Imports, connections and compiled templates are no part of a loop's memory.
-                installed.client("run", "foreach", "3", "10", timeout=plan.timeout)
-                for number in range(plan.runs):
+            for number in range(plan.runs):
+                # A worker of its own for each run: memory that an earlier run gave back would be used again unseen.
+                with installed.worker(plan.logs) as worker:
+                    _started(worker)
+                    pid = worker.process.pid
+                    # Imports, connections and compiled templates are no part of a loop's memory.
+                    installed.client("run", "foreach", "3", "10", timeout=plan.timeout)
                     before = memory.resident_mb(pid)
                     memory.forget_peak(pid)
                     (one,) = installed.client("run", "foreach", "1", str(count), timeout=plan.timeout)
                     took.append(one["seen_ms"] / 1000)
                     grown.append(memory.peak_mb(pid) - before)
-                    plan.note_load()
-                    plan.say(
-                        f"foreach {count:,} run {number + 1}: {took[-1]:.2f} s, {grown[-1]:.1f} MiB more"
-                    )
+                plan.note_load()
+                plan.say(f"foreach {count:,} run {number + 1}: {took[-1]:.2f} s, {grown[-1]:.1f} MiB more")
             wire = installed.client("wire", "foreach", str(count), timeout=plan.timeout)
         plan.say(f"foreach {count:,} on the wire: {wire['statements']} statements, {wire['commits']} commits")
         name = f"foreach {count:,} items"
@@ -99,6 +98,7 @@ def waiting(plan: Plan) -> Sequence[Measure]:
     each = plan.waiting // len(kinds)
     cpu: list[float] = []
     slowest: list[float] = []
+    typical: list[float] = []
     woken: list[float] = []
     with ours.installation(plan.server, plan.directory, settings=ours.LOCAL) as installed:
         for name, graph in kinds.items():
@@ -129,7 +129,10 @@ def waiting(plan: Plan) -> Sequence[Measure]:
                 plan.note_load()
         for number in range(plan.runs):
             found = installed.client("idle", str(IDLE_SECONDS), timeout=plan.timeout)
+            # The first time on a connection the server loads its catalogs: no cost of an idle worker.
+            found = {name: times[1:] or times for name, times in found.items()}
             slowest.append(max(max(times) for times in found.values()))
+            typical.append(max(statistics.median(times) for times in found.values()))
             for name, times in sorted(found.items(), key=lambda one: -max(one[1]))[:8]:
                 plan.say(
                     f"waiting run {number + 1}: {len(times):4d} x {statistics.median(times):7.2f} ms,"
@@ -141,6 +144,7 @@ def waiting(plan: Plan) -> Sequence[Measure]:
         Measure(
             f"{name}, slowest statement of an idle worker", "ms", slowest, target=target, load=plan.loads
         ),
+        Measure(f"{name}, slowest statement by its median", "ms", typical, load=plan.loads),
         Measure(f"{name}, idle worker's CPU", "ms a second", cpu, load=plan.loads),
         Measure(f"{name}, an event wakes one, committed to seen", "ms", woken, load=plan.loads),
     ]
