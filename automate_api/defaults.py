@@ -15,7 +15,7 @@ REST_FRAMEWORK: dict[str, Any] = {
     "DEFAULT_PERMISSION_CLASSES": ["automate_api.permissions.HasRole"],
     "DEFAULT_THROTTLE_CLASSES": ["automate_api.throttling.RateThrottle"],
     "DEFAULT_PARSER_CLASSES": ["automate_api.parsing.StrictJSONParser"],
-    "DEFAULT_RENDERER_CLASSES": ["automate_api.parsing.ORJSONRenderer"],
+    "DEFAULT_RENDERER_CLASSES": ["automate_api.rendering.ORJSONRenderer"],
     "DEFAULT_CONTENT_NEGOTIATION_CLASS": "automate_api.parsing.JSONNegotiation",
     "DEFAULT_PAGINATION_CLASS": "automate_api.pagination.StandardPagination",
     "DEFAULT_METADATA_CLASS": None,
@@ -32,6 +32,8 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "REDOC_DIST": "SIDECAR",
+    # Without this the page sends the document's address to a validator elsewhere.
+    "SWAGGER_UI_SETTINGS": {"deepLinking": True, "validatorUrl": None},
     "COMPONENT_SPLIT_REQUEST": True,
     "SCHEMA_PATH_PREFIX": "/api/",
     "POSTPROCESSING_HOOKS": [

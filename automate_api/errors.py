@@ -17,13 +17,14 @@ from django.core.exceptions import (
 )
 from django.core.exceptions import ValidationError as DjangoValidationError
 from django.db import DataError, InterfaceError, OperationalError
-from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.views import csrf, defaults
 from rest_framework import exceptions as drf
 from rest_framework.response import Response
 from rest_framework.views import set_rollback
 
 from automate_api import throttling
+from automate_api.rendering import to_json
 from automate_core.context import current_trace_id
 from automate_core.errors import (
     AccessDenied,
@@ -274,7 +275,12 @@ def _internal() -> Failure:
 
 
 def _json(found: Failure, path: str) -> HttpResponse:
-    return JsonResponse(found.body(path), status=found.status, headers=dict(found.headers))
+    return HttpResponse(
+        to_json(found.body(path)),
+        content_type="application/json",
+        status=found.status,
+        headers=dict(found.headers),
+    )
 
 
 def _is_api(request: HttpRequest) -> bool:

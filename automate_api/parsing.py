@@ -1,29 +1,24 @@
-"""JSON in and out: strict, bounded, and fast (orjson)."""
+"""JSON in: strict, bounded, and fast (orjson)."""
 
 from __future__ import annotations
 
 import json
 import re
 from collections.abc import Mapping
-from decimal import Decimal
 from typing import IO, Any
 
 import orjson
 from django.http.request import RawPostDataException
-from django.utils.functional import Promise
 from rest_framework.exceptions import UnsupportedMediaType
 from rest_framework.negotiation import BaseContentNegotiation
 from rest_framework.parsers import BaseParser
-from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
-from rest_framework.utils.encoders import JSONEncoder
 from rest_framework.utils.mediatypes import _MediaType
 
 from automate_api.errors import MalformedBody, PayloadTooLarge
 from automate_core import conf
 
 _KEY_TOKEN = re.compile(rb'"[ \t\r\n]*:')
-_DUMP_OPTIONS = orjson.OPT_NON_STR_KEYS | orjson.OPT_UTC_Z
 
 
 def strict_json(data: bytes, *, unique_keys: bool) -> Any:
@@ -106,29 +101,6 @@ class NoBodyParser(BaseParser):
         return {}
 
 
-class ORJSONRenderer(BaseRenderer):
-    """Writes JSON; times in UTC end in Z."""
-
-    media_type = "application/json"
-    format = "json"
-    charset = None
-
-    def render(
-        self,
-        data: Any,
-        accepted_media_type: str | None = None,
-        renderer_context: Mapping[str, Any] | None = None,
-    ) -> bytes:
-        """Return the JSON text of `data`; nothing for no content."""
-        if data is None:
-            return b""
-        try:
-            return orjson.dumps(data, default=_plain, option=_DUMP_OPTIONS)
-        except TypeError:
-            # integers beyond 64 bits, which orjson does not write
-            return json.dumps(data, cls=JSONEncoder, ensure_ascii=False, allow_nan=False).encode()
-
-
 class JSONNegotiation(BaseContentNegotiation):
     """The API speaks JSON whatever Accept says: a refusal could not be read either."""
 
@@ -140,16 +112,6 @@ class JSONNegotiation(BaseContentNegotiation):
     def select_renderer(self, request: Request, renderers: Any, format_suffix: str | None = None) -> Any:
         """Return the first renderer."""
         return renderers[0], renderers[0].media_type
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Decimal):
-        return str(value)
-    if isinstance(value, Promise):
-        return str(value)
-    if isinstance(value, set | frozenset | tuple):
-        return list(value)
-    raise TypeError(f"{type(value).__name__} is not JSON")
 
 
 def _refuse_deeper_than(limit: int, value: Any) -> None:

@@ -19,9 +19,10 @@ from rest_framework.views import APIView
 from automate_api import errors, idempotency, throttling
 from automate_api.authentication import AutomateAuthentication
 from automate_api.pagination import StandardPagination
-from automate_api.parsing import JSONNegotiation, ORJSONRenderer, StrictJSONParser
+from automate_api.parsing import JSONNegotiation, StrictJSONParser
 from automate_api.permissions import HasRole
 from automate_api.principal import Principal
+from automate_api.rendering import ORJSONRenderer
 from automate_api.v1.mixins import (
     ConfigurableMixin,
     CORSMixin,

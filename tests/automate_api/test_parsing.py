@@ -1,15 +1,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime
-from decimal import Decimal
 
 import orjson
 import pytest
 from django.test import Client
 
 from automate_api.errors import MalformedBody
-from automate_api.parsing import ORJSONRenderer, strict_json
+from automate_api.parsing import strict_json
 
 MakeClient = Callable[..., Client]
 
@@ -105,13 +103,3 @@ def test_view_with_unique_keys_refuses_duplicates(key_client: MakeClient) -> Non
 def test_answer_is_json_whatever_accept_says(key_client: MakeClient) -> None:
     answer = key_client().get("/api/ping/?format=xml", headers={"Accept": "text/html"})
     assert (answer.status_code, answer["Content-Type"]) == (200, "application/json")
-
-
-def test_renderer_writes_what_views_return() -> None:
-    value = {1: Decimal("1.10"), "at": datetime(2024, 1, 15, 10, 30, tzinfo=UTC), "big": 2**70, "none": None}
-    assert orjson.loads(ORJSONRenderer().render({"at": value["at"], 1: value[1]})) == {
-        "at": "2024-01-15T10:30:00Z",
-        "1": "1.10",
-    }
-    assert ORJSONRenderer().render({"big": 2**70}) == b'{"big": 1180591620717411303424}'
-    assert ORJSONRenderer().render(None) == b""
