@@ -22,7 +22,7 @@ def check_api_settings(**_: Any) -> list[CheckMessage]:
         except (ValueError, TypeError):
             message = f"AUTOMATE_API[{name!r}] must be like '120/minute', not {conf.setting(name)!r}"
             found.append(Error(message, id="automate_api.E001"))
-    for name, least in (("TRUSTED_PROXIES", 0), ("PAGE_SIZE", 1), ("MAX_PAGE_SIZE", 1)):
+    for name, least in (("TRUSTED_PROXIES", 0), ("PAGE_SIZE", 1), ("MAX_PAGE_SIZE", 1), ("COUNT_LIMIT", 1)):
         value = conf.setting(name)
         if not isinstance(value, int) or value < least:
             message = f"AUTOMATE_API[{name!r}] must be a whole number of at least {least}, not {value!r}"

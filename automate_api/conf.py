@@ -9,6 +9,7 @@ from django.conf import settings
 DEFAULTS: dict[str, Any] = {
     "PAGE_SIZE": 25,
     "MAX_PAGE_SIZE": 100,
+    "COUNT_LIMIT": 10_000,
     "CORS_ORIGINS": (),
     "TRUSTED_PROXIES": 0,
     "RATE_STORAGE": None,

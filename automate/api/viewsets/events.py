@@ -77,7 +77,7 @@ class EventViewSet(BaseReadOnlyViewSet):
             **{name: filters.text(params, name) for name in ("type", "source", "dedupe_key", "trace_id")},
         }
         given = {name: value for name, value in wanted.items() if value is not None}
-        return queryset.filter(**given).order_by("-id")
+        return queryset.filter(**given).defer("payload").order_by("-created_at", "-id")
 
     def get_serializer_class(self) -> type[Any]:
         """Return the short shape for the list, the whole one elsewhere."""

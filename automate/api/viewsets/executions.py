@@ -66,6 +66,10 @@ class ExecutionViewSet(BaseReadOnlyViewSet):
                 children=Coalesce(Subquery(count, output_field=IntegerField()), 0)
             )
             return queryset.prefetch_related(Prefetch("steps", StepRun.all_tenants.order_by("id")))
+        if self.action == "list":
+            # Neither the events nor what executions carry are shown: they may be large.
+            queryset = queryset.select_related(None).select_related("automation")
+            return queryset.defer("context", "output", "error_summary", "automation__description")
         return queryset
 
     def filter_queryset(self, queryset: QuerySet[Any]) -> QuerySet[Any]:
@@ -82,7 +86,9 @@ class ExecutionViewSet(BaseReadOnlyViewSet):
             "event__type": filters.text(params, "event_type"),
         }
         given = {name: value for name, value in wanted.items() if value is not None}
-        return queryset.filter(**given).order_by("-id")
+        if "event__type" in given:
+            given["event__tenant_id"] = self.principal.tenant_id
+        return queryset.filter(**given).order_by("-created_at", "-id")
 
     def get_serializer_class(self) -> type[Any]:
         """Return the short shape for the list, the whole one elsewhere."""
