@@ -36,7 +36,12 @@ class Event(TenantOwned):
             ),
             models.UniqueConstraint(fields=["tenant", "id"], name="automate_event_in_tenant"),
         ]
-        indexes = [models.Index(fields=["tenant", "type", "-id"], name="automate_event_type")]
+        indexes = [
+            models.Index(fields=["tenant", "-created_at", "-id"], name="automate_event_recent"),
+            models.Index(fields=["tenant", "type", "-created_at", "-id"], name="automate_event_kind"),
+            models.Index(fields=["tenant", "source", "-created_at", "-id"], name="automate_event_from"),
+            models.Index(fields=["trace_id"], condition=~models.Q(trace_id=""), name="automate_event_trace"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.type} {self.id}"

@@ -111,8 +111,21 @@ class Execution(TenantOwned):
             ),
         ]
         indexes = [
-            models.Index(fields=["tenant", "status", "-id"], name="automate_execution_status"),
-            models.Index(fields=["automation", "-id"], name="automate_execution_of"),
+            models.Index(fields=["tenant", "-created_at", "-id"], name="automate_execution_recent"),
+            models.Index(fields=["tenant", "status", "-created_at", "-id"], name="automate_execution_state"),
+            models.Index(
+                fields=["automation", "-created_at", "-id"],
+                include=["tenant"],
+                name="automate_execution_runs",
+            ),
+            models.Index(
+                fields=["automation", "status", "-created_at", "-id"],
+                include=["tenant"],
+                name="automate_execution_outcome",
+            ),
+            models.Index(
+                fields=["trace_id"], condition=~models.Q(trace_id=""), name="automate_execution_trace"
+            ),
             models.Index(fields=["event"], name="automate_execution_event"),
             models.Index(
                 fields=["replay_of"],
