@@ -140,10 +140,11 @@ def cursor_of(row: Any, fields: Sequence[str]) -> str:
 def _order_of(queryset: Any) -> _Order | None:
     """Return the order of a queryset when rows after a given one can be asked for: columns of its own, one way."""
     given = queryset.query.order_by if isinstance(queryset, QuerySet) else ()
-    if not given or not all(isinstance(name, str) for name in given):
+    names = [name for name in given if isinstance(name, str)]
+    if not names or len(names) < len(given):
         return None
-    descends = {name.startswith("-") for name in given}
-    fields = tuple(name.removeprefix("-") for name in given)
+    descends = {name.startswith("-") for name in names}
+    fields = tuple(name.removeprefix("-") for name in names)
     if len(descends) > 1 or not all(_is_cursor_field(queryset.model, name) for name in fields):
         return None
     return _Order(fields, descends.pop())
