@@ -1,0 +1,284 @@
+"""Input nobody should send: each kind has one documented answer, on every route that reads it."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import hmac
+import json
+import re
+from collections.abc import Callable
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from django.db import models
+from django.test import Client
+
+from automate.models import Approval, Automation, Event, Execution
+from automate.webhooks import sources
+from automate_core.models import DEFAULT_TENANT_ID, Tenant
+from tests.automate.api.conftest import (
+    key_client,
+    make_event,
+    make_execution,
+    make_key,
+    make_user,
+    make_workflow,
+    other_tenant,
+    tenant,
+)
+from tests.automate_api.test_routes import PRIVATE, Route, call
+
+__all__ = [
+    "key_client",
+    "make_event",
+    "make_execution",
+    "make_key",
+    "make_user",
+    "make_workflow",
+    "other_tenant",
+    "tenant",
+]
+
+pytestmark = pytest.mark.django_db
+
+MakeClient = Callable[..., Client]
+SECRET = "webhook-secret"
+ROUTES = (
+    "/api/automate/workflows/",
+    "/api/automate/events/",
+    "/api/v1/events/",
+    "/api/automate/webhooks/shop/",
+)
+
+DEEP = b'{"payload": ' + b"[" * 2000 + b"]" * 2000 + b"}"
+BAD_BODIES = {
+    "2,000 levels deep": (DEEP, 400),
+    "2,000 objects deep": (b'{"a":' * 2000 + b"1" + b"}" * 2000, 400),
+    "escaped NUL": (b'{"name": "a\\u0000", "type": "a\\u0000", "event_type": "a\\u0000"}', 400),
+    "NUL in a key": (b'{"a\\u0000b": 1}', 400),
+    "raw NUL": (b'{"name": "a\x00"}', 400),
+    "high surrogate alone": (b'{"name": "\\ud800"}', 400),
+    "low surrogate alone": (b'{"name": "\\udc00"}', 400),
+    "surrogate in a key": (b'{"\\udfff": 1}', 400),
+    "bytes that are not UTF-8": (b'{"name": "\xff\xfe"}', 400),
+    "NaN": (b'{"n": NaN}', 400),
+    "Infinity": (b'{"n": -Infinity}', 400),
+    "1e999": (b'{"n": 1e999}', 400),
+    "duplicate keys": (b'{"name": "a", "name": "b"}', 400),
+    "duplicate keys inside": (b'{"payload": {"a": 1, "a": 1}}', 400),
+    "duplicate keys, one escaped": (b'{"name": "a", "n\\u0061me": "b"}', 400),
+    "gzip": (gzip.compress(b'{"name": "a", "type": "a", "event_type": "a"}'), 400),
+    "10 MB": (b'{"payload": "' + b"a" * 10_000_000 + b'"}', 413),
+}
+
+
+@pytest.fixture
+def shop(tenant: Tenant) -> None:
+    sources.forget()
+    sources.create_source(slug="shop", preset="generic", secret=SECRET, by="test")
+
+
+def post(
+    client: Client, url: str, body: bytes, content_type: str = "application/json", **headers: str
+) -> Any:
+    signature = "sha256=" + hmac.new(SECRET.encode(), body, hashlib.sha256).hexdigest()
+    return client.post(
+        url, body, content_type=content_type, headers={"X-Webhook-Signature": signature, **headers}
+    )
+
+
+@pytest.mark.parametrize("url", ROUTES)
+def test_bad_body_is_refused_in_shape_and_stores_nothing(
+    key_client: MakeClient, shop: None, subtests: pytest.Subtests, url: str
+) -> None:
+    client = key_client()
+    for name, (body, status) in BAD_BODIES.items():
+        with subtests.test(name):
+            headers = {"Content-Encoding": "gzip"} if name == "gzip" else {}
+            answer = post(client, url, body, **headers)
+            assert answer.status_code == status
+            assert sorted(answer.json()["error"]) == ["code", "details", "message", "trace_id"]
+    assert (Automation.all_tenants.count(), Event.all_tenants.count()) == (0, 0)
+
+
+@pytest.mark.parametrize("url", ROUTES[:3])
+def test_body_that_is_no_object_is_400(key_client: MakeClient, url: str) -> None:
+    for body in (b"[]", b'"text"', b"1", b"null", b"true"):
+        assert post(key_client(), url, body).status_code == 400
+
+
+@pytest.mark.parametrize("url", ROUTES[:3])
+def test_json_sent_as_text_is_415(key_client: MakeClient, url: str) -> None:
+    answer = post(key_client(), url, b'{"name": "a", "type": "a"}', "text/plain")
+    assert (answer.status_code, answer.json()["error"]["code"]) == (415, "UNSUPPORTED_MEDIA_TYPE")
+
+
+@pytest.mark.parametrize(
+    "name", ["X-Trace-ID", "traceparent", "X-Tenant-ID", "X-Request-ID", "Idempotency-Key", "Origin"]
+)
+def test_line_breaks_in_a_header_reach_no_response_header(key_client: MakeClient, name: str) -> None:
+    answer = post(key_client(), ROUTES[1], b'{"type": "a"}', **{name: "a\r\nSet-Cookie: planted=1"})
+    assert answer.status_code in {201, 400, 404}
+    assert [(key, value) for key, value in answer.items() if "\n" in value or "planted" in value] == []
+    assert "planted" not in answer.cookies
+
+
+@pytest.mark.parametrize(
+    "url", ["/api/automate/workflows/", "/api/automate/executions/", "/api/automate/events/"]
+)
+def test_bad_page_is_400_and_a_huge_size_is_capped(key_client: MakeClient, url: str) -> None:
+    client = key_client()
+    for query in (
+        "page=-1",
+        "page=0",
+        "page=1.5",
+        "page=x",
+        "page_size=-1",
+        "page_size=0",
+        "page_size=%D9%A3",
+    ):
+        answer = client.get(f"{url}?{query}")
+        assert (answer.status_code, answer.json()["error"]["details"][0]["field"]) == (
+            400,
+            query.split("=")[0],
+        )
+    assert client.get(f"{url}?page_size={10**9}").status_code == 200
+
+
+@pytest.mark.parametrize(
+    "value", ["notadate", "2024-13-01", "2024-01-01T25:00:00Z", "0", "now()", "2024-01-01T00:00:00Z; DROP"]
+)
+@pytest.mark.parametrize("name", ["since", "until"])
+def test_time_that_is_none_is_400_naming_the_parameter(key_client: MakeClient, name: str, value: str) -> None:
+    for url in ("/api/automate/executions/", "/api/automate/events/"):
+        answer = key_client().get(url, {name: value})
+        assert (answer.status_code, answer.json()["error"]["details"][0]["field"]) == (400, name)
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["-tenant__secrets", "tenant__slug", "?", "--name", "name,slug", "live_version__graph", "pk", "-"],
+)
+def test_order_by_what_is_not_listed_is_400(key_client: MakeClient, value: str) -> None:
+    answer = key_client().get("/api/automate/workflows/", {"ordering": value})
+    assert (answer.status_code, answer.json()["error"]["details"][0]["field"]) == (400, "ordering")
+
+
+PLANTED = {
+    "id": "11111111-1111-4111-8111-111111111111",
+    "tenant": "other",
+    "workflow_version": 99,
+    "live_version": "11111111-1111-4111-8111-111111111111",
+    "created_at": "2000-01-01T00:00:00Z",
+    "updated_at": "2000-01-01T00:00:00Z",
+    "event_id": "11111111-1111-4111-8111-111111111111",
+    "trace_id": "planted",
+    "status": "SUCCESS",
+    "execution_id": "11111111-1111-4111-8111-111111111111",
+}
+
+
+def columns(row: models.Model, *, but: set[str] = frozenset()) -> dict[str, Any]:  # type: ignore[assignment]
+    return {f.attname: getattr(row, f.attname) for f in row._meta.concrete_fields if f.attname not in but}
+
+
+def planted(model: type[models.Model], other: Tenant) -> dict[str, Any]:
+    """Return a value for every column of a model, and for what else the API shows read-only."""
+    names = {f.attname for f in model._meta.concrete_fields} | {f.name for f in model._meta.concrete_fields}
+    found: dict[str, Any] = dict.fromkeys(names, "planted")
+    return {**found, **PLANTED, "tenant_id": str(other.pk), "tenant": str(other.pk)}
+
+
+def test_workflow_takes_no_read_only_field(key_client: MakeClient, other_tenant: Tenant) -> None:
+    client = key_client()
+    given = {"name": "A", "slug": "a", "description": "", "enabled": True}
+    body = {**planted(Automation, other_tenant), **given}
+    made = post(client, ROUTES[0], json.dumps(body).encode())
+    assert made.status_code == 201
+    row = Automation.all_tenants.get()
+    assert (row.tenant_id, row.live_version.number) == (DEFAULT_TENANT_ID, 1)
+    assert [
+        name for name, value in columns(row).items() if str(value) in {*map(str, PLANTED.values()), "planted"}
+    ] == []
+    changed = client.put(f"{ROUTES[0]}{row.pk}/", {**body, "name": "B"}, content_type="application/json")
+    assert changed.status_code == 200
+    after = Automation.all_tenants.get()
+    assert columns(after, but={"name", "updated_at"}) == columns(row, but={"name", "updated_at"})
+    assert after.name == "B"
+
+
+def test_event_takes_no_read_only_field(key_client: MakeClient, other_tenant: Tenant) -> None:
+    given = {"type": "a", "source": "", "payload": {}, "dedupe_key": None}
+    body = {**planted(Event, other_tenant), **given}
+    assert post(key_client(), ROUTES[1], json.dumps(body).encode()).status_code == 201
+    row = Event.all_tenants.get()
+    assert row.tenant_id == DEFAULT_TENANT_ID
+    assert [
+        name for name, value in columns(row).items() if str(value) in {*map(str, PLANTED.values()), "planted"}
+    ] == []
+
+
+def test_replay_and_run_take_no_read_only_field(
+    key_client: MakeClient, make_workflow: Any, make_execution: Any, other_tenant: Tenant
+) -> None:
+    workflow = make_workflow()
+    original = make_execution(workflow)
+    client = key_client()
+    body = {
+        name: value
+        for name, value in planted(Execution, other_tenant).items()
+        if name not in {"input", "version"}
+    }
+    for url in (
+        f"/api/automate/executions/{original.pk}/replay/",
+        f"/api/automate/workflows/{workflow.pk}/run/",
+    ):
+        assert post(client, url, json.dumps(body).encode()).status_code == 202
+    made = Execution.all_tenants.exclude(pk=original.pk)
+    assert {row.tenant_id for row in made} == {DEFAULT_TENANT_ID}
+    for row in made:
+        assert [
+            name for name, v in columns(row).items() if str(v) in {*map(str, PLANTED.values()), "planted"}
+        ] == []
+
+
+@pytest.fixture
+def absent_ids(
+    make_workflow: Any, make_execution: Any, make_event: Any, other_tenant: Tenant
+) -> dict[str, dict[str, str]]:
+    """Ids of things that are not there for the caller, by collection and by why."""
+
+    def ids(of: Tenant | None) -> dict[str, str]:
+        given = {} if of is None else {"of": of}
+        workflow = make_workflow("Absent", **given)
+        execution = make_execution(workflow)
+        approval = Approval.all_tenants.create(execution=execution, path="ask", title="Pay?")
+        rows = {
+            "workflows": workflow,
+            "executions": execution,
+            "approvals": approval,
+            "events": make_event(**given),
+        }
+        return {name: str(row.pk) for name, row in rows.items()}
+
+    found = {"foreign": ids(other_tenant), "deleted": ids(None)}
+    Event.all_tenants.filter(pk=found["deleted"]["events"]).delete()
+    Automation.all_tenants.filter(pk=found["deleted"]["workflows"]).delete()
+    random = {name: str(uuid4()) for name in found["deleted"]}
+    return {**found, "random": random, "malformed": dict.fromkeys(random, "1")}
+
+
+@pytest.mark.parametrize("route", [r for r in PRIVATE if "<pk>" in r.url], ids=lambda route: route.url)
+def test_id_of_nothing_here_is_the_same_404(
+    key_client: MakeClient, absent_ids: dict[str, dict[str, str]], route: Route
+) -> None:
+    client = key_client()
+    collection = re.search(r"/(\w+)/<pk>", route.url)
+    assert collection is not None
+    for method in route.methods:
+        answers = [call(client, method, route.path(pk=ids[collection[1]])) for ids in absent_ids.values()]
+        errors = [answer.json()["error"] for answer in answers]
+        told = {json.dumps({**error, "trace_id": ""}) for error in errors}
+        assert ({answer.status_code for answer in answers}, len(told)) == ({404}, 1)
