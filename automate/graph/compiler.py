@@ -196,9 +196,9 @@ class _Assembler:
             self._node(place, key, tuple(incoming[place]), tuple(outgoing[place]))
             for place, key in enumerate(order)
         )
-        ends = [node.index for node in nodes if not node.outgoing]
+        ends = tuple(node.index for node in nodes if not node.outgoing)
         undo = {key: self._node(0, key, (), ()) for key, undone in self._undoing.items() if undone in places}
-        return Plan(nodes, edges, places, settings, undo, ends[0] if len(ends) == 1 else None)
+        return Plan(nodes, edges, places, settings, undo, ends)
 
     def _node(self, place: int, key: str, incoming: tuple[Edge, ...], outgoing: tuple[Edge, ...]) -> Node:
         compiled = self._drafts[key].compiled

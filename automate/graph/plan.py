@@ -82,8 +82,8 @@ class Node:
 class Plan:
     """A compiled graph, or a loop's body: nodes in an order in which every edge points forward.
 
-    `undo` holds the nodes that undo others, by key; they have no edges and run only after a failure. `last` is the
-    place of the single node nothing follows, if there is one.
+    `undo` holds the nodes that undo others, by key; they have no edges and run only after a failure. `ends` are the
+    places of the nodes nothing follows.
     """
 
     nodes: tuple[Node, ...]
@@ -91,7 +91,7 @@ class Plan:
     places: Mapping[str, int] = field(default_factory=dict)
     settings: GraphSettings = field(default_factory=GraphSettings)
     undo: Mapping[str, Node] = field(default_factory=dict)
-    last: int | None = None
+    ends: tuple[int, ...] = ()
 
     def every_node(self) -> Iterator[Node]:
         """Yield the nodes of this plan and of all bodies in it."""

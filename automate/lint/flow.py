@@ -122,7 +122,8 @@ def _answer(rule: Any) -> bool | None:
 
 def _is_result(drawing: Drawing, spot: Spot) -> bool:
     """Tell whether a node's output is kept as that of its execution or iteration."""
-    if spot.undoes or spot.node.index != spot.plan.last:
+    routed = any(arrow.handle is not None for arrow in spot.node.incoming)
+    if spot.undoes or spot.node.index not in spot.plan.ends or (len(spot.plan.ends) > 1 and not routed):
         return False
     if spot.loops:
         return RESULT not in spot.loops[-1].config

@@ -73,12 +73,6 @@ def close(run: Run, status: ExecutionStatus, now: float) -> None:
     if status is ExecutionStatus.CANCELLED and not row.error_code:
         row.error_code, row.error_summary = "", ""
     if status is ExecutionStatus.SUCCESS and row.output is None and row.parent_execution_id is not None:
-        row.output = _last_output(run)
+        output = run.root.last_output()
+        row.output = None if output is None else orjson.dumps(output).decode()
     row.status, row.finished_at = status, now
-
-
-def _last_output(run: Run) -> str | None:
-    if run.plan.last is None:
-        return None
-    output = run.scope["steps"].get(run.plan.nodes[run.plan.last].key, {}).get("output")
-    return None if output is None else orjson.dumps(output).decode()

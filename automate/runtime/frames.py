@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from automate.enums import StepStatus
 from automate.executions.rows import StepRow
 from automate.graph import Node, Plan
 from automate.runtime.interpreter import State
@@ -76,6 +77,13 @@ class Frame:
             for frame in self.outward()
         )
 
+    def last_output(self) -> Any:
+        """Return the output of the one last step that succeeded; None where there are none or several."""
+        ends = [self.plan.nodes[place] for place in self.plan.ends]
+        steps = [self.scope["steps"].get(node.key, {}) for node in ends if not node.handler.ends_iteration]
+        outputs = [step.get("output") for step in steps if step.get("status") == StepStatus.SUCCESS]
+        return outputs[0] if len(outputs) == 1 else None
+
     def contains(self, other: Frame) -> bool:
         """Tell whether the other frame is this one or inside it."""
         return any(frame is self for frame in other.outward())
@@ -123,5 +131,5 @@ class Loop:
         """Return the loop's output: for a `for_each`, results in the order of their items."""
         if self.items is None:
             return {"iterations": self.following, "result": self.last}
-        results = [self.results.get(index) for index in range(self.following)] if self.results else []
+        results = [self.results.get(index) for index in range(self.following)]
         return {"results": results, "count": self.following, "failed": self.failed, "errors": self.errors}

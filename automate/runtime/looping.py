@@ -171,13 +171,11 @@ def _finish(run: Run, loop: Loop, frame: Frame, now: float) -> None:
 
 
 def _result(run: Run, loop: Loop, frame: Frame) -> Any:
-    """Return what the loop keeps of an iteration: its `result`, or the output of the body's single last step."""
+    """Return what the loop keeps of an iteration: its `result`, or the output of the one last step that ran."""
     rules: LoopRules = loop.node.prepared
     if rules.result is not None:
         return run.redacted(rules.result.render(frame.scope)["result"])
-    if frame.plan.last is None:
-        return None
-    return frame.scope["steps"].get(frame.plan.nodes[frame.plan.last].key, {}).get("output")
+    return frame.last_output()
 
 
 def _keep(loop: Loop, index: int, result: Any) -> None:

@@ -79,6 +79,16 @@ def test_items_that_are_no_list_fail_the_loop():
     assert execution.error_summary == "all: items must be a list, not str; check the template"
 
 
+def test_without_a_result_the_end_that_was_reached_counts():
+    rule = {"==": [{"var": "item"}, "a"]}
+    body = [
+        node("is_a", "condition", {"rule": rule}), node("yes", "transform", {"output": "yes"}),
+        node("no", "transform", {"output": "no"}),
+    ]  # fmt: skip
+    make(*loop(ITEMS, *body, edges=[edge("is_a", "yes", "true"), edge("is_a", "no", "false")]))
+    assert output(run(["a", "b", "a"]))["results"] == ["yes", "no", "yes"]
+
+
 def test_results_so_far_and_variables_reach_the_next_iteration():
     body = [
         node("add", "set", {"values": {"sum": "{{ variables.sum | default(0) }}{{ item }}"}}),
