@@ -24,6 +24,10 @@ _CHALLENGE = {
     "properties": {"challenge": {"type": "string"}},
     "required": ["challenge"],
 }
+_ANSWER = {
+    "description": "where the source waits for its workflow: whether that responded, or why this is no answer of its",
+    "schema": {"type": "string", "enum": ["respond", "none", "timeout", "busy"]},
+}
 _SIGNATURE = {
     "type": "apiKey",
     "in": "header",
@@ -46,7 +50,8 @@ def describe_webhook(result: dict[str, Any], generator: SchemaGenerator, **_: An
         "post": {
             "operationId": "automate_webhook",
             "description": "Accept an event from a configured source, signed as its preset says: `X-Webhook-Signature: "
-            "sha256=<hex HMAC of the raw body>` for generic ones. A repeat is answered like the first.",
+            "sha256=<hex HMAC of the raw body>` for generic ones. A repeat is answered like the first. Where the "
+            "source waits for its workflow, the answer is what that responds: any status from 200, any content.",
             "tags": ["automate"],
             "security": [{"webhookSignature": []}],
             "parameters": [{"in": "path", "name": "source", "required": True, "schema": {"type": "string"}}],
@@ -55,7 +60,11 @@ def describe_webhook(result: dict[str, Any], generator: SchemaGenerator, **_: An
                 "content": {"application/json": {"schema": {"type": "object", "additionalProperties": {}}}},
             },
             "responses": {
-                "202": {"description": "Durable", "content": {"application/json": {"schema": _ACCEPTED}}},
+                "202": {
+                    "description": "Durable",
+                    "headers": {"Automate-Answer": _ANSWER},
+                    "content": {"application/json": {"schema": _ACCEPTED}},
+                },
                 "200": {
                     "description": "The answer to a sender that checks the URL first",
                     "content": {"application/json": {"schema": _CHALLENGE}},
