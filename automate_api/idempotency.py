@@ -11,10 +11,12 @@ from django.db import connection, transaction
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.utils import timezone
+from rest_framework.response import Response
 
 from automate_api.models import IdempotencyRecord
 from automate_api.principal import Principal
 from automate_core.errors import Conflict, Problem, ValidationFailed
+from automate_core.secrets.cipher import NONCE_BYTES, Place, Sealed, seal, unseal
 
 KEPT = timedelta(hours=24)
 HEADERS = ("Idempotency-Key", "X-Request-ID")
@@ -22,10 +24,15 @@ REPLAYED_HEADER = "Idempotent-Replayed"
 _MUTATIONS = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 _KEY = re.compile(r"[\x21-\x7e]{1,255}")
 _RETRY_AFTER_SECONDS = 1
+_SEALED = b"\x00sealed:"
 
 
 class InFlight(Conflict):
     """A request with this idempotency key is still being worked on; try again shortly."""
+
+
+class ConfidentialResponse(Response):
+    """A response that shows a secret: what is kept of it for a repeat is encrypted."""
 
 
 def key_of(request: HttpRequest) -> str | None:
@@ -75,14 +82,14 @@ def run(
             raise InFlight(retry_after_seconds=_RETRY_AFTER_SECONDS)
         found = IdempotencyRecord.objects.filter(digest=digest).first()
         if found is not None and found.created_at > timezone.now() - KEPT:
-            return _replayed(found, fingerprint)
+            return _replayed(found, fingerprint, _place(principal, digest))
         if found is not None:
             found.delete()
         response = respond()
         if response.status_code >= 400:
             transaction.set_rollback(True)
         elif isinstance(response, HttpResponse):
-            _record(request, response, digest, fingerprint)
+            _record(request, response, digest, fingerprint, _place(principal, digest))
     return response
 
 
@@ -92,7 +99,13 @@ def prune(*, now: datetime) -> int:
     return count
 
 
-def _record(request: HttpRequest, response: HttpResponse, digest: str, fingerprint: str) -> None:
+def _record(
+    request: HttpRequest, response: HttpResponse, digest: str, fingerprint: str, place: Place
+) -> None:
+    body = response.content
+    if isinstance(response, ConfidentialResponse):
+        sealed = seal(body.decode(), place)
+        body = _SEALED + sealed.key_id.encode() + b":" + sealed.nonce + sealed.ciphertext
     IdempotencyRecord.objects.create(
         digest=digest,
         fingerprint=fingerprint,
@@ -100,18 +113,26 @@ def _record(request: HttpRequest, response: HttpResponse, digest: str, fingerpri
         route=request.path,
         status=response.status_code,
         content_type=response.headers.get("Content-Type", ""),
-        body=response.content,
+        body=body,
     )
 
 
-def _replayed(found: IdempotencyRecord, fingerprint: str) -> HttpResponse:
+def _replayed(found: IdempotencyRecord, fingerprint: str, place: Place) -> HttpResponse:
     if found.fingerprint != fingerprint:
         raise _refused("This idempotency key was used with another body; use a new key for a new request")
-    response = HttpResponse(bytes(found.body), status=found.status, content_type=found.content_type or None)
+    body = bytes(found.body)
+    if body.startswith(_SEALED):
+        key_id, _, rest = body.removeprefix(_SEALED).partition(b":")
+        body = unseal(Sealed(key_id.decode(), rest[:NONCE_BYTES], rest[NONCE_BYTES:]), place).encode()
+    response = HttpResponse(body, status=found.status, content_type=found.content_type or None)
     if not found.content_type:
         del response.headers["Content-Type"]
     response.headers[REPLAYED_HEADER] = "true"
     return response
+
+
+def _place(principal: Principal, digest: str) -> Place:
+    return Place(principal.tenant_id, f"idempotency:{digest}", 1)
 
 
 def _locked(digest: str) -> bool:

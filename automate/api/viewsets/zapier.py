@@ -15,6 +15,7 @@ from rest_framework.response import Response
 from automate.models import WebhookSubscription
 from automate.models.subscription import URL_LENGTH
 from automate.subscriptions import samples, verbs
+from automate_api.idempotency import ConfidentialResponse
 from automate_api.v1.base import BaseViewSet
 from automate_core.errors import Problem, ValidationFailed
 from automate_core.models import Role
@@ -161,7 +162,7 @@ class ZapierViewSet(BaseViewSet):
         url = self.validate_callback_url(given["callback_url"])
         made = verbs.subscribe(event_type=given["event_type"], callback_url=url, by=self.principal.id)
         made.subscription.secret = made.secret  # type: ignore[attr-defined]
-        return Response(SubscribedSerializer(made.subscription).data, status=201)
+        return ConfidentialResponse(SubscribedSerializer(made.subscription).data, status=201)
 
     @extend_schema(
         request=UnsubscribeSerializer,

@@ -14,6 +14,7 @@ from rest_framework.test import APIRequestFactory
 from automate.api.viewsets.zapier import ZapierViewSet
 from automate.models import Event, WebhookSubscription
 from automate.subscriptions import samples
+from automate_api.models import IdempotencyRecord
 from automate_core.ids import uuid7
 from automate_core.models import AuditEntry, Role, Tenant
 from automate_core.secrets import resolve
@@ -153,8 +154,12 @@ def test_subscribe_again_with_the_same_request_id_is_answered_from_the_first(
     body = {"event_type": "order.created", "callback_url": URL}
     first, second = (post(client, "subscribe", body, **{"X-Request-ID": "once"}) for _ in range(2))
     assert (first.status_code, second.status_code) == (201, 201)
-    assert first.json() == second.json()
+    assert first.content == second.content
+    assert second["Idempotent-Replayed"] == "true"
     assert WebhookSubscription.objects.count() == 1
+    kept = bytes(IdempotencyRecord.objects.get().body)
+    assert kept.startswith(b"\x00sealed:")
+    assert first.json()["secret"].encode() not in kept
 
 
 @pytest.mark.parametrize(
@@ -193,9 +198,17 @@ def test_unsubscribe_ends_the_subscription(key_client: Callable[..., Client], ho
     assert not WebhookSubscription.objects.exists()
 
 
-@pytest.mark.parametrize("body", [{}, {"id": "1"}, {"id": []}, {"id": None}, {"callback_url": "nonsense"}])
+@pytest.mark.parametrize("body", [{}, {"id": "1"}, {"id": []}, {"id": None}, {"callback_url": ""}])
 def test_unsubscribe_of_nothing_in_particular_is_400(key_client: Callable[..., Client], body: Any) -> None:
     assert post(key_client(), "unsubscribe", body).status_code == 400
+
+
+def test_unsubscribe_ends_what_could_not_be_subscribed_any_more(
+    key_client: Callable[..., Client], tenant: Tenant
+) -> None:
+    url = "http://10.0.0.9:8080/hook"
+    WebhookSubscription.all_tenants.create(tenant=tenant, event_type="a", callback_url=url)
+    assert post(key_client(), "unsubscribe", {"callback_url": url}).status_code == 204
 
 
 def test_unsubscribe_of_another_tenants_subscription_is_like_that_of_none(
