@@ -48,6 +48,8 @@ class Slots:
         if self._taken[subscription] <= 0:
             del self._taken[subscription]
             self._trying.discard(subscription)
+        if len(self._took) >= _REMEMBERED:
+            self._took.clear()
         if took_seconds is not None:
             held = self._took.get(subscription, took_seconds)
             self._took[subscription] = 0.7 * held + 0.3 * took_seconds
@@ -60,7 +62,6 @@ class Slots:
         now = time.monotonic()
         if len(self._turn) > _REMEMBERED:
             self._turn = {name: at for name, at in self._turn.items() if at > now}
-            self._took = {name: took for name, took in self._took.items() if name in self._turn}
         spacing = self._took.get(subscription, _FIRST_GUESS_SECONDS) / (1 if failing else PER_SUBSCRIPTION)
         turn = max(now, self._turn.get(subscription, now)) + spacing
         if turn - now >= LONGEST_WAIT_SECONDS:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 from uuid import UUID
@@ -110,7 +111,9 @@ def subscribe(*, event_type: str, callback_url: str, by: str) -> Subscribed:
 def find(*, id: UUID | None = None, callback_url: str | None = None) -> list[WebhookSubscription]:
     """Return the tenant's subscription with an id, or those to a URL; raises SubscriptionNotFound for none."""
     mine = WebhookSubscription.all_tenants.filter(tenant_id=current_tenant_id())
-    found = mine.filter(id=id) if id is not None else mine.filter(callback_url=called_url(callback_url or ""))
+    found = (
+        mine.filter(id=id) if id is not None else mine.filter(callback_url__in=_spellings(callback_url or ""))
+    )
     subscriptions = list(found.order_by("id"))
     if not subscriptions:
         raise SubscriptionNotFound()
@@ -157,7 +160,8 @@ def _delete(subscription: WebhookSubscription, *, by: str) -> None:
     deleted, _ = WebhookSubscription.all_tenants.filter(pk=subscription.pk).delete()
     if not deleted:
         raise SubscriptionNotFound()
-    secrets.delete(name, by=by)
+    with suppress(secrets.SecretNotFoundError):
+        secrets.delete(name, by=by)
     audit.record(actor=by, action="subscription.deleted", target=target, before=facts)
 
 
@@ -175,6 +179,14 @@ def _facts(subscription: WebhookSubscription) -> dict[str, str]:
         "event_type": subscription.event_type,
         "host": urlsplit(subscription.callback_url).netloc,
     }
+
+
+def _spellings(url: str) -> set[str]:
+    # What could not be subscribed any more can still be ended.
+    try:
+        return {url, called_url(url)}
+    except CallbackRefused:
+        return {url}
 
 
 def _refused(message: str) -> CallbackRefused:

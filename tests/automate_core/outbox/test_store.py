@@ -146,6 +146,32 @@ def test_release_gives_back_without_counting():
     assert (item.attempts, item.epoch) == (1, 2)
 
 
+def test_defer_gives_back_for_later_without_counting():
+    soon, late = enqueue(kind="a", payload={}), enqueue(kind="a", payload={})
+    store = SkipLockedClaimOutboxStore()
+    first, second = store.claim_batch("w")
+    before = timezone.now()
+    store.defer([(first, 30.0), (second, 60.0)], "w")
+    assert store.held_count() == 0
+    assert SkipLockedClaimOutboxStore().claim_batch("w") == []
+    rows = OutboxItem.all_tenants.in_bulk([soon, late])
+    assert [(row.status, row.attempts) for row in rows.values()] == [("PENDING", 0)] * 2
+    waits = [(rows[one].available_at - before).total_seconds() // 10 for one in (soon, late)]
+    assert waits == [3, 6]
+
+
+def test_defer_of_a_lost_claim_changes_nothing():
+    enqueue(kind="a", payload={})
+    stale = SkipLockedClaimOutboxStore()
+    (item,) = stale.claim_batch("w")
+    expire(item.id)
+    OutboxReaper().reap_stale_items()
+    (again,) = SkipLockedClaimOutboxStore().claim_suspect("w2")
+    stale.defer([(item, 60.0)], "w")
+    row = OutboxItem.all_tenants.get()
+    assert (row.status, row.lease_owner, row.lease_epoch) == ("CLAIMED", "w2", again.epoch)
+
+
 def test_kinds_limit_what_is_claimed():
     enqueue(kind="a", payload={})
     b = enqueue(kind="b", payload={})
