@@ -365,6 +365,29 @@ def test_fifty_deliveries_at_once_get_their_own_answers(send: Send) -> None:
     ]
 
 
+def test_all_who_wait_share_one_connection_and_hold_no_thread() -> None:
+    make_source(seconds=2.0)
+    looking = (
+        "SELECT count(DISTINCT pid) FROM pg_stat_activity WHERE datname = current_database()"
+        " AND pid <> pg_backend_pid() AND query LIKE '%AS answered ON true%'"
+    )
+
+    async def main() -> tuple[int, int]:
+        await post(through_asgi, "first")()
+        threads = threading.active_count()
+        sent = [asyncio.ensure_future(post(through_asgi, n)()) for n in range(20)]
+        while len(answers.current()._waiting) < 20:
+            await asyncio.sleep(0.01)
+        connection = await ingest.current()._connected()
+        found = await (await connection.execute(looking)).fetchone()
+        assert found is not None
+        more = threading.active_count() - threads
+        await asyncio.gather(*sent)
+        return found[0], more
+
+    assert in_loop(main) == [(1, 0)]
+
+
 @pytest.mark.usefixtures("at_work", "source")
 def test_two_senders_of_one_delivery_get_the_same_answer() -> None:
     workflow(node("reply", "respond", {"body": "{{ execution.id }}"}))
