@@ -9,11 +9,11 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.safestring import SafeString
 
+from automate.admin.large import LargeAdmin, RecentValuesFilter
 from automate.executions import control
 from automate.models import Event, Execution, StepRun
 from automate.replays import replay
 from automate_core.admin_base import (
-    HistoryAdmin,
     HistoryInline,
     actor,
     apply_to_each,
@@ -23,6 +23,24 @@ from automate_core.admin_base import (
     short_id,
     state,
 )
+
+
+class SourceFilter(RecentValuesFilter):
+    """Narrows events by where they come from."""
+
+    title = parameter_name = column = "source"
+
+
+class ErrorCodeFilter(RecentValuesFilter):
+    """Narrows executions by why they failed."""
+
+    title, parameter_name, column = "error code", "error_code", "error_code"
+
+
+class NodeTypeFilter(RecentValuesFilter):
+    """Narrows steps by their type."""
+
+    title, parameter_name, column = "node type", "node_type", "node_type"
 
 
 class StepRunInline(HistoryInline):
@@ -51,14 +69,14 @@ class StepRunInline(HistoryInline):
 
 
 @admin.register(Event)
-class EventAdmin(HistoryAdmin):
+class EventAdmin(LargeAdmin):
     """What happened."""
 
     list_display = ("type", "source", "tenant", "dedupe_key", "created", "short_id")
-    list_filter = ("source", "tenant")
+    list_filter = (SourceFilter, "created_at", "tenant")
     list_select_related = ("tenant",)
-    search_fields = ("type", "dedupe_key", "trace_id", "=id")
-    date_hierarchy = "created_at"
+    search_fields = ("type", "dedupe_key")
+    trace_field = "trace_id"
     ordering = ("-id",)
     fields = (
         "id", "tenant", "type", "source", "dedupe_key", "trace_id", "cause_execution_id", "depth", "created_at",
@@ -82,16 +100,16 @@ class EventAdmin(HistoryAdmin):
 
 
 @admin.register(Execution)
-class ExecutionAdmin(HistoryAdmin):
+class ExecutionAdmin(LargeAdmin):
     """What ran, how it ended, and its steps."""
 
     list_display = (
         "short_id", "workflow", "shown_status", "error_code", "created", "took", "tenant",
     )  # fmt: skip
-    list_filter = ("status", "error_code", "tenant")
+    list_filter = ("status", ErrorCodeFilter, "created_at", "tenant")
     list_select_related = ("automation", "version", "tenant")
-    search_fields = ("=id", "automation__slug", "automation__name", "trace_id", "error_summary")
-    date_hierarchy = "created_at"
+    search_fields = ("automation__slug", "automation__name", "error_summary")
+    trace_field = "trace_id"
     ordering = ("-id",)
     fieldsets = (
         (None, {"fields": (
@@ -184,14 +202,14 @@ class ExecutionAdmin(HistoryAdmin):
 
 
 @admin.register(StepRun)
-class StepRunAdmin(HistoryAdmin):
+class StepRunAdmin(LargeAdmin):
     """What a step was given, what came out, and what went wrong."""
 
     list_display = ("path", "attempt", "shown_status", "node_type", "of", "took", "tenant", "shown_error")
-    list_filter = ("status", "effect", "node_type", "tenant")
+    list_filter = ("status", "effect", NodeTypeFilter, "started_at", "tenant")
     list_select_related = ("tenant",)
-    search_fields = ("=execution__id", "path", "error_code", "error_message")
-    date_hierarchy = "started_at"
+    search_fields = ("path", "error_code", "error_message")
+    id_fields = ("id", "execution_id")
     ordering = ("-id",)
     fieldsets = (
         (None, {"fields": (
