@@ -10,6 +10,7 @@ from rest_framework import serializers
 from automate.enums import ExecutionStatus, StepStatus, TriggerType
 from automate.models import Automation, Event, Execution, StepRun, WorkflowVersion
 from automate.workflows import EMPTY_GRAPH
+from automate_api.bodies import BodySerializer
 from automate_core.redaction import redact
 
 
@@ -60,7 +61,7 @@ class WorkflowSerializer(WorkflowListSerializer):
         ]
 
 
-class WorkflowWriteSerializer(serializers.Serializer[Any]):
+class WorkflowWriteSerializer(BodySerializer):
     """What a client may say about a workflow; only the name is needed, and only to create one."""
 
     name = serializers.CharField(max_length=200)
@@ -72,7 +73,7 @@ class WorkflowWriteSerializer(serializers.Serializer[Any]):
     graph = serializers.DictField(required=False)
 
 
-class WorkflowCheckSerializer(serializers.Serializer[Any]):
+class WorkflowCheckSerializer(BodySerializer):
     """A graph and a trigger to be checked; what is absent is taken from the live version."""
 
     trigger_type = serializers.CharField(max_length=16, required=False)
@@ -117,7 +118,7 @@ class VersionSerializer(serializers.ModelSerializer[WorkflowVersion]):
         fields = ["workflow_version", "trigger_type", "trigger_config", "graph", "created_at"]
 
 
-class RunSerializer(serializers.Serializer[Any]):
+class RunSerializer(BodySerializer):
     """The input of a run."""
 
     payload = serializers.DictField(required=False, default=dict)
@@ -131,7 +132,7 @@ class StartedSerializer(serializers.Serializer[Any]):
     trace_id = serializers.CharField()
 
 
-class ReplaySerializer(serializers.Serializer[Any]):
+class ReplaySerializer(BodySerializer):
     """How to run an execution again; nothing means all of it, with the same input, on the live version."""
 
     version = serializers.IntegerField(
@@ -161,13 +162,13 @@ class ReplaySerializer(serializers.Serializer[Any]):
         return {"from": start, **super().get_fields()}
 
 
-class CancelSerializer(serializers.Serializer[Any]):
+class CancelSerializer(BodySerializer):
     """Why an execution is cancelled, for the audit trail."""
 
     reason = serializers.CharField(required=False, allow_blank=True, default="", max_length=1_000)
 
 
-class PathSerializer(serializers.Serializer[Any]):
+class PathSerializer(BodySerializer):
     """The step that is meant."""
 
     path = serializers.CharField(max_length=1_000, help_text="such as `charge` or `orders[3]/charge`")
@@ -324,7 +325,7 @@ class EventSerializer(EventListSerializer):
         return dict(redact(event.payload))
 
 
-class EmitSerializer(serializers.Serializer[Any]):
+class EmitSerializer(BodySerializer):
     """An event to be emitted."""
 
     type = serializers.CharField(max_length=255)

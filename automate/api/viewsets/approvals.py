@@ -17,6 +17,7 @@ from automate.approvals.states import in_state, with_state
 from automate.approvals.verbs import MAX_COMMENT_LENGTH, UNCHANGED, decide, digest
 from automate.enums import ApprovalStatus, Decision
 from automate.models import Approval, ApprovalVote
+from automate_api.bodies import BodySerializer
 from automate_api.v1.base import BaseReadOnlyViewSet
 from automate_core.errors import AccessDenied
 from automate_core.models import Role
@@ -83,7 +84,7 @@ class ApprovalSerializer(ApprovalListSerializer):
         return digest(approval.data)
 
 
-class CastSerializer(serializers.Serializer[Any]):
+class CastSerializer(BodySerializer):
     """A vote to be cast."""
 
     comment = serializers.CharField(

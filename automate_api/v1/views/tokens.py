@@ -13,6 +13,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from automate_api import conf, throttling, tokens
+from automate_api.bodies import BodySerializer
 from automate_api.v1.base import BaseAPIView
 from automate_api.v1.mixins import PublicAPIMixin
 
@@ -31,7 +32,7 @@ _LOGIN_EXAMPLES = [
 ]
 
 
-class LoginSerializer(serializers.Serializer[Any]):
+class LoginSerializer(BodySerializer):
     """A username and its password."""
 
     username = serializers.CharField(max_length=254)
@@ -46,13 +47,13 @@ class TokenPairSerializer(serializers.Serializer[Any]):
     expires_in = serializers.IntegerField()
 
 
-class RefreshSerializer(serializers.Serializer[Any]):
+class RefreshSerializer(BodySerializer):
     """A refresh token."""
 
     refresh = serializers.CharField(max_length=4096)
 
 
-class VerifySerializer(serializers.Serializer[Any]):
+class VerifySerializer(BodySerializer):
     """Any token of ours."""
 
     token = serializers.CharField(max_length=4096)
