@@ -81,6 +81,17 @@ class StandardPagination(PageNumberPagination):
             }
         )
 
+    def get_schema_operation_parameters(self, view: Any) -> list[dict[str, Any]]:
+        """Return what the OpenAPI document says about the query parameters."""
+        cursor = {
+            "name": self.cursor_query_param,
+            "required": False,
+            "in": "query",
+            "description": "Where a `next` link beyond the counted rows goes on; never made by clients.",
+            "schema": {"type": "string"},
+        }
+        return [*super().get_schema_operation_parameters(view), cursor]
+
     def _numbered(self, queryset: Any, number: int, size: int) -> list[Any]:
         limit, first = _count_limit(), (number - 1) * size
         if first >= limit:
