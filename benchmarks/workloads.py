@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from benchmarks.drains import engine, w2, w3
 from benchmarks.flow import foreach, parallel, schedules, waiting
 from benchmarks.ingest import http, latency, w1, w1_effects
+from benchmarks.lists import lists
 from benchmarks.measures import Measure, Target
 from benchmarks.plan import Plan
 
@@ -43,6 +44,7 @@ WORKLOADS: dict[str, Callable[[Plan], Sequence[Measure]]] = {
     "engine": engine,
     "rules": rules,
     "http": http,
+    "lists": lists,
     "foreach": foreach,
     "parallel": parallel,
     "waiting": waiting,
