@@ -222,6 +222,19 @@ def test_gone_disables_the_subscription_and_drops_what_was_promised(
     assert audit.verify() == []
 
 
+def test_what_happens_while_a_subscription_is_off_is_never_delivered_to_it(
+    receiver: Receiver, subscribed: Subscribed
+) -> None:
+    off = subscribed("/off")
+    subscribed("/on")
+    verbs.disable(off, reason="off", by="test")
+    emit_event("order.created", {})
+    Drain(kinds=["event", "execution"]).run_until_empty()
+    verbs.enable(off, by="test")
+    drain()
+    assert [call.path for call in receiver.calls] == ["/on"]
+
+
 def test_unsubscribed_url_gets_nothing_that_was_promised(receiver: Receiver, subscribed: Subscribed) -> None:
     subscription = subscribed()
     receiver.statuses["/hook"] = 500
