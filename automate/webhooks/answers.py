@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 SOON_SECONDS = 0.01
 LATE_SECONDS = 0.25
 """Shortest and longest time between two looks for one answer; a tenth of how long it has been waited for."""
-PATIENCE_SECONDS = 0.05
+PATIENCE_SECONDS = 0.1
 """How long an event may take to start something before it is asked whether it ever will."""
 QUERY_SHARE = 5
 """Of the time, looks for answers take at most one part in so many; the queue is read ten times less."""
@@ -134,11 +134,11 @@ class Answers:
 
     async def _look(self) -> float:
         """Look for the answers that are due; return how long to leave the database alone."""
+        connection = await self._connected()
         started = time.monotonic()
         due = [waiting for waiting in self._waiting if waiting.look_at <= started]
         if not due:
             return 0.0
-        connection = await self._connected()
         params = {"ids": [one.event_id for one in due], "tenants": [one.tenant_id for one in due]}
         rows = await (await connection.execute(_LOOK, params)).fetchall()
         found = {event_id: (output, still_open) for event_id, output, still_open in rows}
@@ -153,7 +153,7 @@ class Answers:
                 ended.append(waiting)
             waiting.look_at = now + min(max((now - waiting.since) / 10, SOON_SECONDS), LATE_SECONDS)
         await self._ask_queue([one for one in ended if now - one.since >= PATIENCE_SECONDS])
-        return max(SOON_SECONDS, QUERY_SHARE * (time.monotonic() - started))
+        return max(SOON_SECONDS, QUERY_SHARE * (now - started))
 
     async def _ask_queue(self, waiting: Collection[Waiting]) -> None:
         """Note whose events were dispatched: all they start is there to see from then on.
