@@ -15,6 +15,7 @@ from rest_framework.response import Response
 from automate.models import WebhookSubscription
 from automate.models.subscription import URL_LENGTH
 from automate.subscriptions import samples, verbs
+from automate_api.bodies import BodySerializer
 from automate_api.idempotency import ConfidentialResponse
 from automate_api.v1.base import BaseViewSet
 from automate_core.errors import Problem, ValidationFailed
@@ -40,7 +41,7 @@ _EVENT_TYPE_NAMES = ("event_type", "event", "trigger")
 _URL_NAMES = ("callback_url", "target_url", "hookUrl")
 
 
-class SpellingsSerializer(serializers.Serializer[Any]):
+class SpellingsSerializer(BodySerializer):
     """A body whose fields may also have the names Zapier's own examples give them."""
 
     spellings: ClassVar[Sequence[Sequence[str]]] = (_EVENT_TYPE_NAMES, _URL_NAMES)
