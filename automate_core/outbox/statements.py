@@ -29,7 +29,9 @@ clock AS MATERIALIZED (SELECT clock_timestamp() AS now FROM quick)"""
 NOW = "SELECT extract(epoch FROM clock_timestamp())::float8"
 
 # A lane is one (tenant, priority). The lanes with work are found by skipping through the index, never by
-# reading the backlog; `floor` lets a claim start behind index entries of rows that are already gone.
+# reading the backlog; `floor` lets a claim start behind index entries of rows that are already gone. The time comes
+# from outside the innermost query: joined inside, it would be no bound of the index, and every item that waits for
+# a later time would be read.
 LANES = f"""
 WITH RECURSIVE clock AS MATERIALIZED (SELECT clock_timestamp() AS now),
 lane AS (
@@ -41,13 +43,14 @@ lane AS (
     WHERE o.status = 'PENDING' AND NOT o.suspect AND (o.tenant_id, o.priority) > (lane.tenant_id, lane.priority)
     ORDER BY o.tenant_id, o.priority LIMIT 1) following
 )
-SELECT lane.tenant_id, lane.priority, extract(epoch FROM head.available_at)::float8,
+SELECT head.tenant_id, head.priority, extract(epoch FROM head.available_at)::float8,
        EXISTS (SELECT 1 FROM {TABLE} WHERE status = 'PENDING' AND suspect AND available_at <= clock.now)
-FROM clock LEFT JOIN (lane CROSS JOIN LATERAL (
-  SELECT o.available_at FROM {TABLE} o, clock
-  WHERE o.tenant_id = lane.tenant_id AND o.priority = lane.priority AND o.available_at <= clock.now
-    AND {_READY}
-  ORDER BY o.available_at, o.id LIMIT 1) head) ON true
+FROM clock LEFT JOIN LATERAL (
+  SELECT lane.tenant_id, lane.priority, oldest.available_at FROM lane CROSS JOIN LATERAL (
+    SELECT o.available_at FROM {TABLE} o
+    WHERE o.tenant_id = lane.tenant_id AND o.priority = lane.priority AND o.available_at <= clock.now
+      AND {_READY}
+    ORDER BY o.available_at, o.id LIMIT 1) oldest) head ON true
 """
 
 CLAIM = f"""
