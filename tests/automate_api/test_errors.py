@@ -125,6 +125,10 @@ def test_every_error_code_has_a_status() -> None:
         "RULE_ERROR": 400,
         "OUTCOME_UNKNOWN": 500,
         "WORKER_LOST": 500,
+        "LOOP_LIMIT": 500,
+        "CHILD_FAILED": 500,
+        "DROPPED": 500,
+        "REPLACED": 500,
         "TENANT_REQUIRED": 400,
     }
 
