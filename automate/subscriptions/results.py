@@ -17,8 +17,8 @@ WITH given AS (
 locked AS MATERIALIZED (
   SELECT w.id FROM automate_webhooksubscription w WHERE w.id = ANY(%(ids)s::uuid[]) ORDER BY w.id FOR UPDATE)
 UPDATE automate_webhooksubscription w SET
-  last_status = g.status, last_error = g.error, last_attempt_at = clock_timestamp(),
-  last_success_at = CASE WHEN g.ok THEN clock_timestamp() ELSE w.last_success_at END,
+  last_status = g.status, last_error = g.error, last_attempt_at = statement_timestamp(),
+  last_success_at = CASE WHEN g.ok THEN statement_timestamp() ELSE w.last_success_at END,
   failures = CASE WHEN g.error = '' THEN 0 ELSE w.failures + g.failures END
 FROM given g JOIN locked USING (id) WHERE w.id = g.id
 """
