@@ -244,7 +244,7 @@ def _queued_params(params: dict[str, Any], rows: list[tuple[int, FollowUp]], new
     _columns(
         params,
         "q_",
-        "item execution tenant priority trace at max_attempts new kind on_poke mine".split(),
+        ["item", "execution", "tenant", "priority", "trace", "at", "max_attempts", "new", "kind", "on_poke", "mine"],
         [
             (
                 item, row.execution_id, row.tenant_id, row.priority, row.trace_id, row.available_at,

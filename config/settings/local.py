@@ -11,4 +11,6 @@ DATABASES = {
     else database.from_embedded(DATA_DIR / "postgres", pool=DATABASE_POOL)
 }
 
-AUTOMATE["PUBLIC_URL"] = AUTOMATE["PUBLIC_URL"] or f"http://127.0.0.1:{environment.whole('PORT', 7878, least=1)}"
+AUTOMATE["PUBLIC_URL"] = (
+    AUTOMATE["PUBLIC_URL"] or f"http://127.0.0.1:{environment.whole('PORT', 7878, least=1)}"
+)

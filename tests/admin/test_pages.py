@@ -135,8 +135,11 @@ MAKE: dict[type[Model], Callable[[int], object]] = {
     Approval: make_vote,
     ApprovalVote: make_vote,
     TriggerWindow: lambda number: TriggerWindow.objects.create(
-        trigger=make_automation(number).triggers.get(), kind="throttle", key=XSS,
-        opened_at=timezone.now(), closes_at=timezone.now(),
+        trigger=make_automation(number).triggers.get(),
+        kind="throttle",
+        key=XSS,
+        opened_at=timezone.now(),
+        closes_at=timezone.now(),
     ),
     WindowedEvent: lambda number: WindowedEvent.objects.create(
         trigger=make_automation(number).triggers.get(), event_id=uuid7(), has_passed=True
