@@ -385,7 +385,10 @@ def test_all_who_wait_share_one_connection_and_hold_no_thread() -> None:
         await asyncio.gather(*sent)
         return found[0], more
 
-    assert in_loop(main) == [(1, 0)]
+    ((connections, more),) = in_loop(main)
+    assert connections == 1
+    # The pool of threads may grow by the one that rang a bell just then, not with those who wait.
+    assert more < 20 / 4
 
 
 @pytest.mark.usefixtures("at_work", "source")
