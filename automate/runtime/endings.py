@@ -70,8 +70,6 @@ def close(run: Run, status: ExecutionStatus, now: float) -> None:
     run.lively.clear()
     run.wanted.clear()
     row = run.row
-    if status is ExecutionStatus.CANCELLED and not row.error_code:
-        row.error_code, row.error_summary = "", ""
     if status is ExecutionStatus.SUCCESS and row.output is None and row.parent_execution_id is not None:
         output = run.root.last_output()
         row.output = None if output is None else orjson.dumps(output).decode()

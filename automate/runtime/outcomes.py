@@ -95,6 +95,7 @@ def follow_failure(run: Run, spot: Spot, row: StepRow) -> None:
 
 
 def fail_call(run: Run, spot: Spot, row: StepRow, error: Exception, now: float) -> None:
+    """Record what went wrong in a call: it is begun again later, tried again, or failed for good."""
     frame, node = spot
     if isinstance(error, NotYet):
         row.status, row.wake_at = StepStatus.WAITING, now + error.seconds
@@ -134,6 +135,7 @@ def tell(run: Run, path: str, answer: Answer, now: float) -> None:
 
 
 def ring(run: Run, now: float) -> None:
+    """Go on with the steps whose time has come: ended waits, tries, and answers nobody gave."""
     for waiting in [one for one in run.waiting.values() if one.at is not None and one.at <= now]:
         spot, row = waiting.spot, waiting.row
         if spot.frame.is_halted:

@@ -19,11 +19,10 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Undoing:
-    """What is left to undo (the next last), the frame of the step at work, and what could not be undone."""
+    """What is left to undo (the next last), and the frame of the step at work."""
 
     left: list[Frame] = field(default_factory=list)
     current: Frame | None = None
-    failed: list[str] = field(default_factory=list)
 
 
 def is_due(run: Run) -> bool:
@@ -72,7 +71,6 @@ def go_on(run: Run) -> None:
         if here.halt is None and not here.state.is_complete():
             return
         if here.failure is not None:
-            undo.failed.append(here.failure.step)
             run.row.error_summary += f"; {here.failure.step} could not undo: {here.failure.message}"
         undo.current = None
     if undo.left:
