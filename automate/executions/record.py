@@ -27,19 +27,19 @@ held AS MATERIALIZED (SELECT id FROM gone UNION ALL SELECT id FROM kept)"""
 
 _MADE = """,
 made AS (
-  INSERT INTO automate_execution (id, tenant_id, automation_id, version_id, event_id, trigger_id, status, context,
-    trace_id, cause_execution_id, depth, priority, seq, error_code, error_summary, output, created_at, started_at,
-    finished_at)
-  SELECT e.id, e.tenant, e.automation, e.version, e.event, e.trigger, e.status, e.context, e.trace, e.cause, e.depth,
-    e.priority, e.seq, e.error_code, e.error_summary, e.output, to_timestamp(e.started), to_timestamp(e.started),
+  INSERT INTO automate_execution (id, tenant_id, automation_id, version_id, event_id, event_type, trigger_id, status,
+    context, trace_id, cause_execution_id, depth, priority, seq, error_code, error_summary, output, created_at,
+    started_at, finished_at)
+  SELECT e.id, e.tenant, e.automation, e.version, e.event, e.type, e.trigger, e.status, e.context, e.trace, e.cause,
+    e.depth, e.priority, e.seq, e.error_code, e.error_summary, e.output, to_timestamp(e.started), to_timestamp(e.started),
     to_timestamp(e.finished)
   FROM unnest(%(m_item)s::bigint[], %(m_id)s::uuid[], %(m_tenant)s::uuid[], %(m_automation)s::uuid[],
-    %(m_version)s::uuid[], %(m_event)s::uuid[], %(m_trigger)s::uuid[], %(m_status)s::text[], %(m_context)s::jsonb[],
-    %(m_trace)s::text[], %(m_cause)s::uuid[], %(m_depth)s::int2[], %(m_priority)s::int2[], %(m_seq)s::int4[],
+    %(m_version)s::uuid[], %(m_event)s::uuid[], %(m_type)s::text[], %(m_trigger)s::uuid[], %(m_status)s::text[],
+    %(m_context)s::jsonb[], %(m_trace)s::text[], %(m_cause)s::uuid[], %(m_depth)s::int2[], %(m_priority)s::int2[], %(m_seq)s::int4[],
     %(m_error_code)s::text[], %(m_error_summary)s::text[], %(m_output)s::jsonb[], %(m_started)s::float8[],
     %(m_finished)s::float8[])
-    AS e(item, id, tenant, automation, version, event, trigger, status, context, trace, cause, depth, priority, seq,
-      error_code, error_summary, output, started, finished)
+    AS e(item, id, tenant, automation, version, event, type, trigger, status, context, trace, cause, depth, priority,
+      seq, error_code, error_summary, output, started, finished)
   JOIN held ON held.id = e.item
   ON CONFLICT (event_id, trigger_id)
     WHERE replay_of_id IS NULL AND event_id IS NOT NULL AND trigger_id IS NOT NULL DO NOTHING
@@ -111,7 +111,7 @@ queued AS (
 # Columns that may hold any text; all others are numbers, ids, or words of ours.
 _TEXTS = frozenset(
     {
-        "context",  "trace", "path", "node_key", "node_type", "route", "input", "output", "variables",
+        "context", "type", "trace", "path", "node_key", "node_type", "route", "input", "output", "variables",
         "error_code", "error_message", "error_summary", "wake_token", "wake_event", "wake_rule", "kind",
     }
 )  # fmt: skip
@@ -181,7 +181,7 @@ def _columns(
 
 def _made_params(params: dict[str, Any], rows: list[tuple[int, ExecutionRow]]) -> None:
     names = (
-        "item id tenant automation version event trigger status context trace cause depth priority seq"
+        "item id tenant automation version event type trigger status context trace cause depth priority seq"
         " error_code error_summary output started finished"
     )
     _columns(
@@ -190,8 +190,8 @@ def _made_params(params: dict[str, Any], rows: list[tuple[int, ExecutionRow]]) -
         names.split(),
         [
             (
-                item, row.id, row.tenant_id, row.automation_id, row.version_id, row.event_id, row.trigger_id,
-                row.status, row.context, row.trace_id, row.cause_execution_id, row.depth, row.priority, row.seq,
+                item, row.id, row.tenant_id, row.automation_id, row.version_id, row.event_id, row.event_type,
+                row.trigger_id, row.status, row.context, row.trace_id, row.cause_execution_id, row.depth, row.priority, row.seq,
                 row.error_code, row.error_summary, row.output, row.started_at, row.finished_at,
             )
             for item, row in rows

@@ -32,6 +32,7 @@ class ExecutionRow:
     pokes: int = 0
     parent_execution_id: str | None = None
     key: str | None = None
+    event_type: str = ""
 
 
 @dataclass(slots=True)

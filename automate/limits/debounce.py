@@ -169,6 +169,7 @@ def _start(rows: Sequence[sql.Row]) -> list[int]:
                 automation_id=automation_id,
                 version_id=version_id,
                 event_id=event_id,
+                event_type=kind,
                 trigger_id=trigger_id,
                 context=context,
                 trace_id=trace_id,

@@ -30,16 +30,16 @@ KIND = "admit"
 _STORE = f"""
 WITH given AS MATERIALIZED (
   SELECT g.* FROM unnest(%(ids)s::uuid[], %(tenants)s::uuid[], %(automations)s::uuid[], %(versions)s::uuid[],
-    %(events)s::uuid[], %(triggers)s::uuid[], %(contexts)s::jsonb[], %(traces)s::text[], %(causes)s::uuid[],
-    %(depths)s::int2[], %(priorities)s::int2[], %(keys)s::text[])
-    AS g(id, tenant, automation, version, event, trigger, context, trace, cause, depth, priority, key)
+    %(events)s::uuid[], %(types)s::text[], %(triggers)s::uuid[], %(contexts)s::jsonb[], %(traces)s::text[],
+    %(causes)s::uuid[], %(depths)s::int2[], %(priorities)s::int2[], %(keys)s::text[])
+    AS g(id, tenant, automation, version, event, type, trigger, context, trace, cause, depth, priority, key)
   JOIN automate_automation a ON a.id = g.automation JOIN automate_trigger t ON t.id = g.trigger
   FOR KEY SHARE OF a, t),
 made AS (
-  INSERT INTO automate_execution (id, tenant_id, automation_id, version_id, event_id, trigger_id, status, context,
-    trace_id, cause_execution_id, depth, priority, key, held_at)
-  SELECT id, tenant, automation, version, event, trigger, 'QUEUED', context, trace, cause, depth, priority, key,
-    CASE WHEN key IS NOT NULL THEN clock_timestamp() END
+  INSERT INTO automate_execution (id, tenant_id, automation_id, version_id, event_id, event_type, trigger_id, status,
+    context, trace_id, cause_execution_id, depth, priority, key, held_at)
+  SELECT id, tenant, automation, version, event, type, trigger, 'QUEUED', context, trace, cause, depth, priority,
+    key, CASE WHEN key IS NOT NULL THEN clock_timestamp() END
   FROM given ORDER BY id
   ON CONFLICT (event_id, trigger_id)
     WHERE replay_of_id IS NULL AND event_id IS NOT NULL AND trigger_id IS NOT NULL DO NOTHING
@@ -78,6 +78,7 @@ class Newcomer:
     automation_id: str
     version_id: str
     event_id: str
+    event_type: str
     trigger_id: str
     context: str
     trace_id: str
@@ -138,6 +139,7 @@ def store(newcomers: Sequence[Newcomer]) -> int:
         "automations": plain(one.automation_id for one in newcomers),
         "versions": plain(one.version_id for one in newcomers),
         "events": plain(one.event_id for one in newcomers),
+        "types": quoted(one.event_type for one in newcomers),
         "triggers": plain(one.trigger_id for one in newcomers),
         "contexts": quoted(one.context for one in newcomers),
         "traces": quoted(one.trace_id for one in newcomers),

@@ -18,7 +18,8 @@ class Execution(TenantOwned):
     Status is written only by `automate.executions` and the statements beside it. `version` is pinned when the
     execution starts. `seq` counts what happened to it, in order; `pokes` counts what was said to it from outside,
     so that its worker knows when to look. `held_at` is set while it waits for a place under a limit, `paused_at`
-    while a person holds it. `parent_execution_id` and `parent_path` name the step that waits for its end.
+    while a person holds it. `event_type` is the type of its event, empty without one; the database fills it in where
+    it was not given. `parent_execution_id` and `parent_path` name the step that waits for its end.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
@@ -47,6 +48,7 @@ class Execution(TenantOwned):
         db_constraint=False,
         db_index=False,
     )
+    event_type = models.CharField(max_length=255, default="", db_default="", blank=True, editable=False)
     trigger = models.ForeignKey(
         "automate.Trigger",
         on_delete=models.SET_NULL,

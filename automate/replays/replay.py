@@ -178,6 +178,7 @@ def _made(original: Execution, version: WorkflowVersion, given: dict[str, Any] |
         automation_id=original.automation_id,
         version=version,
         event=event,
+        event_type=event.type if event else "",
         trigger_id=original.trigger_id,
         context=context,
         replay_of=original,
