@@ -55,7 +55,11 @@ def key_of(request: HttpRequest) -> str | None:
 
 
 def run(
-    request: HttpRequest, principal: Principal | None, respond: Callable[[], HttpResponseBase]
+    request: HttpRequest,
+    principal: Principal | None,
+    respond: Callable[[], HttpResponseBase],
+    *,
+    held_seconds: float | None = None,
 ) -> HttpResponseBase:
     """Answer a request: from the record of its key if there is one, else by `respond`, recording a success.
 
@@ -66,15 +70,17 @@ def run(
         request: the raw request; its body is read here.
         principal: the caller; without one nothing is recorded.
         respond: makes the change and returns the rendered response.
+        held_seconds: how long, at most, until `amend` replaces the response recorded here, which is what a repeat
+            gets if this process is lost before.
 
     Raises:
-        InFlight: another request with the key has not committed yet.
+        InFlight: another request with the key has not committed yet, or is held.
         ValidationFailed: the key was used with another body.
     """
     key = key_of(request) if principal is not None else None
     if key is None or principal is None:
         return respond()
-    digest = _digest(str(principal.tenant_id), principal.id, request.method or "", request.path, key)
+    digest = _digest_of(request, principal, key)
     query = request.META.get("QUERY_STRING", "").encode()
     fingerprint = hashlib.sha256(query + b"\n" + request.body).hexdigest()
     with transaction.atomic():
@@ -89,8 +95,21 @@ def run(
         if response.status_code >= 400:
             transaction.set_rollback(True)
         elif isinstance(response, HttpResponse):
-            _record(request, response, digest, fingerprint, _place(principal, digest))
+            until = None if held_seconds is None else timezone.now() + timedelta(seconds=held_seconds)
+            _record(request, response, digest, fingerprint, _place(principal, digest), until)
     return response
+
+
+def amend(request: HttpRequest, principal: Principal, response: HttpResponse) -> None:
+    """Keep `response` in place of the provisional one that `run` recorded for the request's key, if it has one."""
+    key = key_of(request)
+    if key is not None:
+        IdempotencyRecord.objects.filter(digest=_digest_of(request, principal, key)).update(
+            status=response.status_code,
+            content_type=response.headers.get("Content-Type", ""),
+            body=response.content,
+            held_until=None,
+        )
 
 
 def prune(*, now: datetime) -> int:
@@ -100,7 +119,12 @@ def prune(*, now: datetime) -> int:
 
 
 def _record(
-    request: HttpRequest, response: HttpResponse, digest: str, fingerprint: str, place: Place
+    request: HttpRequest,
+    response: HttpResponse,
+    digest: str,
+    fingerprint: str,
+    place: Place,
+    held_until: datetime | None,
 ) -> None:
     body = response.content
     if isinstance(response, ConfidentialResponse):
@@ -114,12 +138,15 @@ def _record(
         status=response.status_code,
         content_type=response.headers.get("Content-Type", ""),
         body=body,
+        held_until=held_until,
     )
 
 
 def _replayed(found: IdempotencyRecord, fingerprint: str, place: Place) -> HttpResponse:
     if found.fingerprint != fingerprint:
         raise _refused("This idempotency key was used with another body; use a new key for a new request")
+    if found.held_until is not None and found.held_until > timezone.now():
+        raise InFlight(retry_after_seconds=_RETRY_AFTER_SECONDS)
     body = bytes(found.body)
     if body.startswith(_SEALED):
         key_id, _, rest = body.removeprefix(_SEALED).partition(b":")
@@ -140,6 +167,10 @@ def _locked(digest: str) -> bool:
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", [number])
         return bool(cursor.fetchone()[0])
+
+
+def _digest_of(request: HttpRequest, principal: Principal, key: str) -> str:
+    return _digest(str(principal.tenant_id), principal.id, request.method or "", request.path, key)
 
 
 def _digest(*parts: str) -> str:

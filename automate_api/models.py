@@ -48,6 +48,7 @@ class IdempotencyRecord(TenantOwned):
     """The first response to a mutation that carried an idempotency key, committed with the mutation.
 
     `digest` is SHA-256 over (tenant, principal, method, path, key); `fingerprint` over the request's body.
+    Until `held_until` the request is still being answered, and what is kept is provisional.
     """
 
     id = models.BigAutoField(primary_key=True)
@@ -58,6 +59,7 @@ class IdempotencyRecord(TenantOwned):
     status = models.PositiveSmallIntegerField()
     content_type = models.CharField(max_length=100)
     body = models.BinaryField()
+    held_until = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField(db_default=Now())
 
     class Meta:
