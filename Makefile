@@ -2,7 +2,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-PACKAGES := automate automate_api automate_connectors automate_core config rag
+JOBS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
+PACKAGES := automate automate_api automate_connectors automate_core automate_modal automate_studio config
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet --quiet --no-deps
 
 .DEFAULT_GOAL := help
@@ -14,8 +15,8 @@ help: ## Show this list
 run: $(VENV)/.run-installed ## Start everything on 127.0.0.1:7878 (PORT=...); Ctrl-C stops it
 	@exec $(BIN)/python -m config.supervisor
 
-test: $(VENV)/.dev-installed ## Run the whole test suite (ARGS="tests/automate -k name" narrows it)
-	@exec $(BIN)/python -m pytest $(ARGS)
+test: $(VENV)/.dev-installed ## Run the whole test suite (ARGS="tests/automate -k name" narrows it, JOBS=1 in one process)
+	@exec $(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile $(ARGS)
 
 check: $(VENV)/.dev-installed ## Check format, lint, types, imports, migrations and settings
 	$(BIN)/ruff format --check .
