@@ -17,8 +17,10 @@ class AutomateConfig(AppConfig):
         from automate import admission, doctor, model_triggers
         from automate.aftermath import FinishedHandler
         from automate.approvals.steps import register_approval_step
+        from automate.endpoints import register_automation_backend
         from automate.executions import overdue, watchers
         from automate.limits.debounce import DebounceHandler
+        from automate.nodes.register import register_nodes
         from automate.outbox_handlers import EngineHandler
         from automate.runtime.builtin import register_builtin_steps
         from automate.schedules import fire_due
@@ -30,10 +32,12 @@ class AutomateConfig(AppConfig):
         from automate_core.outbox.handlers import handler_registry, register_handler
 
         register_builtin_steps()
+        register_nodes()
         register_subworkflow_step()
         register_wait_steps()
         register_approval_step()
         register_respond_step()
+        register_automation_backend()
         if "event" not in handler_registry:
             register_handler(EngineHandler)
             register_handler(FinishedHandler)

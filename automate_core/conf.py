@@ -66,6 +66,16 @@ class AutomateSettings:
     """(address, token) of the HashiCorp Vault `$vault:` reads; needs the extra `vault`."""
     PUBLIC_URL: str = ""
     """Where people and other systems reach this site, as in "https://shop.example"; links in messages begin with it."""
+    JOB_WAIT_SECONDS: float = 30.0
+    """How long a synchronous run of an endpoint waits for its job to end, before it answers with the open job."""
+    JOB_WAIT_SLOTS: int = 32
+    """Synchronous runs of endpoints that wait in one web process; more are answered with the open job at once."""
+    JOB_STREAM_SECONDS: float = 600.0
+    """How long one stream of a job's events lasts; clients go on with `Last-Event-ID`."""
+    JOB_STREAM_SLOTS: int = 100
+    """Streams of jobs' events one web process has open; more are answered 503."""
+    ARTIFACT_LIMIT_BYTES: int = 26_214_400
+    """Largest file an endpoint's job may leave behind."""
     RETENTION_DAYS: int = 30
     """Age in days after which `automate_prune` removes finished executions and their events."""
 

@@ -1,1 +1,1 @@
-"""Reserved for a later release; nothing to import yet."""
+"""Endpoints: saved callables, the jobs they become, and the artifacts those leave behind."""

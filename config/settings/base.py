@@ -34,6 +34,7 @@ INSTALLED_APPS = [
     "automate_api",
     "automate_connectors",
     "automate",
+    "automate_modal",
 ]
 
 MIDDLEWARE = [
@@ -71,6 +72,8 @@ TIME_ZONE = "UTC"
 LANGUAGE_CODE = "en-us"
 STATIC_URL = "/static/"
 WHITENOISE_USE_FINDERS = True
+# Artifacts of jobs; no route serves this directory.
+MEDIA_ROOT = environment.text("AUTOMATE_MEDIA_DIR", str(DATA_DIR / "media"))
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 DATABASE_POOL = environment.whole("AUTOMATE_DB_POOL", 0)
