@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -15,7 +15,7 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from automate_core.context import trace_in_context
-from automate_core.models import AuditEntry, current_tenant_id
+from automate_core.models import AuditEntry, AuditHead, current_tenant_id
 from automate_core.redaction import redactor
 from automate_core.revealed import revealed_secrets
 
@@ -36,7 +36,7 @@ class Break:
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """The end of a tenant's chain. Kept elsewhere, it also shows that entries were cut off the end."""
+    """The end of a tenant's chain. Kept outside the database, it also shows a chain that was made anew."""
 
     tenant_id: UUID
     number: int
@@ -62,13 +62,7 @@ def record(*, actor: str, action: str, target: str, before: Any = None, after: A
     clean = redactor(revealed_secrets())
     with transaction.atomic(savepoint=False):
         now = lock_chain(tenant_id)
-        last = (
-            AuditEntry.all_tenants.filter(tenant_id=tenant_id)
-            .order_by("-number")
-            .values_list("number", "digest")
-            .first()
-        )
-        number, previous = last or (0, GENESIS)
+        number, previous = _end(tenant_id)
         entry = AuditEntry(
             tenant_id=tenant_id,
             number=number + 1,
@@ -114,11 +108,29 @@ def digest_of(entry: AuditEntry) -> str:
 
 
 def verify(tenant_id: UUID | None = None) -> list[Break]:
-    """Check one tenant's chain, or every tenant's, and return where it does not hold, in order.
+    """Check one tenant's chain, or every tenant's, and return where it does not hold, in order."""
+    return list(breaks(tenant_id))
 
-    Entries cut off the end leave no trace in the table: compare `heads` with one kept elsewhere.
+
+def breaks(
+    tenant_id: UUID | None = None, *, progress: Callable[[int], object] = lambda _: None
+) -> Iterator[Break]:
+    """Check one tenant's chain, or every tenant's, entry by entry, and yield where it does not hold.
+
+    Args:
+        tenant_id: whose chain; every tenant's when None.
+        progress: called with the number of entries read so far, after each CHUNK of them.
     """
-    return [found for tenant in _tenants(tenant_id) for found in _breaks(tenant)]
+    count = 0
+    for tenant in _tenants(tenant_id):
+        expected, previous = 1, GENESIS
+        for chunk in _chunks(tenant):
+            for entry in chunk:
+                yield from _breaks_at(entry, expected, previous)
+                expected, previous = entry.number + 1, entry.digest
+            count += len(chunk)
+            progress(count)
+        yield from _breaks_at_end(tenant, expected - 1, previous)
 
 
 def heads(tenant_id: UUID | None = None) -> list[Head]:
@@ -134,32 +146,56 @@ def holds(tenant_id: UUID, number: int, digest: str) -> bool:
     return AuditEntry.all_tenants.filter(tenant_id=tenant_id, number=number, digest=digest).exists()
 
 
+def _end(tenant_id: UUID) -> tuple[int, str]:
+    # What was cut off the end must not be numbered again, so the recorded end counts, not the last entry there is.
+    recorded = AuditHead.objects.filter(tenant_id=tenant_id).values_list("number", "digest").first()
+    if recorded is not None:
+        return recorded
+    entries = AuditEntry.all_tenants.filter(tenant_id=tenant_id).order_by("-number")
+    return entries.values_list("number", "digest").first() or (0, GENESIS)
+
+
 def _tenants(tenant_id: UUID | None) -> list[UUID]:
     if tenant_id is not None:
         return [tenant_id]
-    known = AuditEntry.all_tenants.order_by("tenant_id").values_list("tenant_id", flat=True)
-    return list(known.distinct())
+    written = AuditEntry.all_tenants.order_by().values_list("tenant_id", flat=True).distinct()
+    return sorted({*written, *AuditHead.objects.values_list("tenant_id", flat=True)})
 
 
-def _breaks(tenant_id: UUID) -> Iterator[Break]:
-    expected, previous = 1, GENESIS
-    for entry in _entries(tenant_id):
-        if entry.number != expected:
-            yield Break(tenant_id, expected, f"missing: the next entry has number {entry.number}")
-        elif entry.previous_digest != previous:
-            yield Break(tenant_id, entry.number, "does not follow from the entry before it")
-        if entry.digest != digest_of(entry):
-            yield Break(tenant_id, entry.number, "was changed: its digest does not match its content")
-        expected, previous = entry.number + 1, entry.digest
+def _breaks_at(entry: AuditEntry, expected: int, previous: str) -> Iterator[Break]:
+    if entry.number != expected:
+        yield Break(entry.tenant_id, expected, f"missing: the next entry has number {entry.number}")
+    elif entry.previous_digest != previous:
+        yield Break(entry.tenant_id, entry.number, "does not follow from the entry before it")
+    if entry.digest != digest_of(entry):
+        yield Break(entry.tenant_id, entry.number, "was changed: its digest does not match its content")
 
 
-def _entries(tenant_id: UUID) -> Iterator[AuditEntry]:
+def _breaks_at_end(tenant_id: UUID, number: int, digest: str) -> Iterator[Break]:
+    # Entries written since the last chunk was read have moved the end; they are checked the next time.
+    head = AuditHead.objects.filter(tenant_id=tenant_id).first()
+    if head is None:
+        if number:
+            yield Break(tenant_id, number, "is the last, but the recorded end of the chain was removed")
+        return
+    later = AuditEntry.all_tenants.filter(tenant_id=tenant_id, number=head.number)
+    if head.number > number and not later.exists():
+        yield Break(tenant_id, number + 1, f"missing: the chain was recorded to end at entry {head.number}")
+    elif head.number < number:
+        yield Break(
+            tenant_id, number, f"was not written by a change: the chain is recorded to end at {head.number}"
+        )
+    elif head.number == number and head.digest != digest:
+        yield Break(tenant_id, number, "is not the one that was recorded as the end of the chain")
+
+
+def _chunks(tenant_id: UUID) -> Iterator[list[AuditEntry]]:
     # By key, not by a server-side cursor: behind pgBouncer in transaction mode there is none.
     last = -1
     while chunk := list(
         AuditEntry.all_tenants.filter(tenant_id=tenant_id, number__gt=last).order_by("number")[:CHUNK]
     ):
-        yield from chunk
+        yield chunk
         last = chunk[-1].number
 
 

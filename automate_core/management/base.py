@@ -6,14 +6,14 @@ import getpass
 import sys
 from argparse import RawDescriptionHelpFormatter
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any, ClassVar
 
 import orjson
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import InterfaceError, OperationalError
 
-from automate_core.context import tenant_scope
+from automate_core.context import current_trace_id, tenant_scope, trace_scope
 from automate_core.errors import AutomateError
 from automate_core.models import Tenant
 
@@ -25,6 +25,8 @@ class AutomateCommand(BaseCommand):
 
     examples: ClassVar[str] = ""
     exit_codes: ClassVar[str] = EXIT_CODES
+    is_one_piece: ClassVar[bool] = True
+    """Whether all it does has one trace id; what serves many pieces of work leaves each its own."""
 
     def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
         """Add the examples and the exit codes to the help."""
@@ -35,8 +37,10 @@ class AutomateCommand(BaseCommand):
     def execute(self, *args: Any, **options: Any) -> str | None:
         """Run the command; what the library refuses becomes a message and an exit code."""
         _require_text(options.values())
+        trace = trace_scope(current_trace_id()) if self.is_one_piece else nullcontext()
         try:
-            return super().execute(*args, **options)
+            with trace:
+                return super().execute(*args, **options)
         except AutomateError as error:
             raise CommandError(in_one_line(error)) from error
         except (OperationalError, InterfaceError) as error:

@@ -1,6 +1,6 @@
 """Models of the core: tenants, outbox, secrets, audit."""
 
-from automate_core.models.audit import AuditEntry
+from automate_core.models.audit import AuditEntry, AuditHead
 from automate_core.models.outbox import OutboxItem, OutboxStatus
 from automate_core.models.secret import Secret
 from automate_core.models.tenant import (
@@ -17,6 +17,7 @@ from automate_core.models.worker import WorkerBeat
 __all__ = [
     "DEFAULT_TENANT_ID",
     "AuditEntry",
+    "AuditHead",
     "Membership",
     "OutboxItem",
     "OutboxStatus",

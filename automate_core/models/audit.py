@@ -1,4 +1,4 @@
-"""Audit entries: who changed what, chained by hash so that a change to the past shows."""
+"""Audit entries: who changed what, chained by hash so that a change to the past shows; and where each chain ends."""
 
 from __future__ import annotations
 
@@ -11,10 +11,12 @@ from automate_core.models.tenant import Tenant, TenantOwned
 class AuditEntry(TenantOwned):
     """One change. `digest` covers the entry and the digest before it in the same tenant; rows are append-only.
 
-    A database trigger refuses UPDATE and DELETE, so a tenant that has entries is switched off, not deleted.
+    Database triggers refuse UPDATE, DELETE and TRUNCATE, so a tenant that has entries is switched off, not deleted.
     """
 
-    tenant = models.ForeignKey(Tenant, on_delete=models.PROTECT, related_name="+", editable=False)
+    tenant = models.ForeignKey(
+        Tenant, on_delete=models.PROTECT, related_name="+", editable=False, db_index=False
+    )
     id = models.BigAutoField(primary_key=True)
     number = models.PositiveBigIntegerField()
     actor = models.CharField(max_length=200)
@@ -33,6 +35,24 @@ class AuditEntry(TenantOwned):
         constraints = [
             models.UniqueConstraint(fields=["tenant", "number"], name="automate_audit_number_once")
         ]
+        indexes = [
+            models.Index(fields=["trace_id"], condition=~models.Q(trace_id=""), name="automate_audit_trace"),
+            models.Index(fields=["tenant", "-id"], name="automate_audit_recent"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.actor} {self.action} {self.target}"
+
+
+class AuditHead(models.Model):
+    """The end of a tenant's chain, kept beside it: entries cut off the end of the chain are missed.
+
+    A database trigger writes it with each entry, and lets it only grow.
+    """
+
+    tenant_id = models.UUIDField(primary_key=True)
+    number = models.PositiveBigIntegerField()
+    digest = models.CharField(max_length=64)
+
+    def __str__(self) -> str:
+        return f"{self.tenant_id} ends at {self.number}"

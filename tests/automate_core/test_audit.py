@@ -18,9 +18,10 @@ from hypothesis import strategies as st
 from automate_core import audit
 from automate_core.context import tenant_scope, trace_scope
 from automate_core.ids import uuid7
-from automate_core.models import DEFAULT_TENANT_ID, AuditEntry, Tenant
+from automate_core.models import DEFAULT_TENANT_ID, AuditEntry, AuditHead, Tenant
 
 TENANT = DEFAULT_TENANT_ID
+TABLES = ("automate_core_auditentry", "automate_core_audithead")
 
 
 def record(**given: Any) -> AuditEntry:
@@ -32,10 +33,12 @@ def trigger_off() -> Iterator[None]:
     """What a database owner could do to change the past."""
     with connection.cursor() as cursor:
         cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
-        cursor.execute("ALTER TABLE automate_core_auditentry DISABLE TRIGGER automate_audit_append_only")
+        for table in TABLES:
+            cursor.execute(f"ALTER TABLE {table} DISABLE TRIGGER USER")
         yield
         cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
-        cursor.execute("ALTER TABLE automate_core_auditentry ENABLE TRIGGER automate_audit_append_only")
+        for table in TABLES:
+            cursor.execute(f"ALTER TABLE {table} ENABLE TRIGGER USER")
 
 
 @pytest.fixture
@@ -180,7 +183,7 @@ def test_verify_finds_an_entry_moved_to_another_tenant(acme: Tenant) -> None:
     with trigger_off():
         AuditEntry.objects.filter(number=2).update(tenant_id=acme.id)
     assert [(found.tenant_id, found.number) for found in audit.verify(TENANT)] == [(TENANT, 2)]
-    assert [found.number for found in audit.verify(acme.id)] == [1, 2]
+    assert [found.number for found in audit.verify(acme.id)] == [1, 2, 2]
 
 
 @pytest.mark.django_db
@@ -219,15 +222,63 @@ def test_verify_finds_a_rewritten_entry_though_its_successor_is_relinked() -> No
 
 
 @pytest.mark.django_db
-def test_heads_show_what_verify_cannot_see() -> None:
+@pytest.mark.parametrize("kept", [2, 0])
+def test_verify_finds_entries_cut_off_the_end(kept: int) -> None:
+    for _ in range(3):
+        record()
+    with trigger_off():
+        AuditEntry.objects.filter(number__gt=kept)._raw_delete("default")
+    cut = audit.Break(TENANT, kept + 1, "missing: the chain was recorded to end at entry 3")
+    assert audit.verify() == [cut]
+    assert record().number == 4
+    assert audit.verify() == [audit.Break(TENANT, kept + 1, "missing: the next entry has number 4")]
+
+
+@pytest.mark.django_db
+def test_verify_finds_a_removed_and_a_moved_end() -> None:
+    entries = [record() for _ in range(3)]
+    with trigger_off():
+        AuditHead.objects.update(number=2, digest=entries[1].digest)
+    assert [(found.number, found.reason[:26]) for found in audit.verify()] == [
+        (3, "was not written by a chang")
+    ]
+    with trigger_off():
+        AuditHead.objects.update(number=3)
+    assert [found.number for found in audit.verify()] == [3]
+    with trigger_off():
+        AuditHead.objects.all().delete()
+    assert [(found.number, found.reason[:26]) for found in audit.verify()] == [
+        (3, "is the last, but the recor")
+    ]
+    assert record().number == 4
+
+
+@pytest.mark.django_db
+def test_heads_kept_elsewhere_show_a_chain_made_anew() -> None:
     for _ in range(3):
         record()
     kept = audit.heads()[0]
     assert audit.holds(kept.tenant_id, kept.number, kept.digest)
     with trigger_off():
-        AuditEntry.objects.filter(number=3)._raw_delete("default")
+        AuditEntry.objects.all()._raw_delete("default")
+        AuditHead.objects.all().delete()
+    for _ in range(3):
+        record(actor="user:2")
     assert audit.verify() == []
     assert not audit.holds(kept.tenant_id, kept.number, kept.digest)
+
+
+@pytest.mark.django_db
+def test_breaks_come_while_the_chain_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(audit, "CHUNK", 2)
+    for _ in range(5):
+        record()
+    with trigger_off():
+        AuditEntry.objects.filter(number=2).update(actor="user:2")
+    read: list[int] = []
+    found = audit.breaks(progress=read.append)
+    assert (next(found).number, read) == (2, [])
+    assert (list(found), read) == ([], [2, 4, 5])
 
 
 @pytest.mark.django_db
@@ -262,15 +313,66 @@ def test_database_refuses_to_change_entries(statement: str) -> None:
 
 
 @pytest.mark.django_db
-def test_migration_can_be_undone_and_done_again() -> None:
-    migration = import_module("automate_core.migrations.0002_audit_append_only")
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE automate_core_audithead SET digest = 'x'",
+        "UPDATE automate_core_audithead SET number = number - 1",
+        "DELETE FROM automate_core_audithead",
+    ],
+)
+def test_database_refuses_to_move_the_end_of_a_chain_back(statement: str) -> None:
+    record()
+    with (
+        pytest.raises(IntegrityError, match="only grow"),
+        transaction.atomic(),
+        connection.cursor() as cursor,
+    ):
+        cursor.execute(statement)
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("table", TABLES)
+def test_database_refuses_truncate_outside_tests(table: str) -> None:
     record()
     with connection.cursor() as cursor:
+        cursor.execute("SET CONSTRAINTS ALL IMMEDIATE; SET LOCAL automate.truncate = 'refuse'")
+        with pytest.raises(IntegrityError, match="TRUNCATE refused"), transaction.atomic():
+            cursor.execute(f"TRUNCATE {table}")
+        cursor.execute(
+            "SELECT automate_audit_may_be_emptied('automate'), automate_audit_may_be_emptied('test_shop'),"
+            " automate_audit_may_be_emptied('testing')"
+        )
+        assert cursor.fetchone() == (False, True, False)
+    assert AuditEntry.objects.count() == 1
+
+
+@pytest.mark.django_db
+def test_database_refuses_changes_of_a_replica_role_too() -> None:
+    record()
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL session_replication_role = replica")
+        for statement in ("UPDATE automate_core_auditentry SET actor = 'x'", f"DELETE FROM {TABLES[1]}"):
+            with pytest.raises(IntegrityError), transaction.atomic():
+                cursor.execute(statement)
+        cursor.execute("SET LOCAL session_replication_role = origin")
+
+
+@pytest.mark.django_db
+def test_migrations_can_be_undone_and_done_again() -> None:
+    refusal = import_module("automate_core.migrations.0002_audit_append_only")
+    heads = import_module("automate_core.migrations.0004_audit_heads")
+    last = record()
+    with connection.cursor() as cursor:
         cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
-        cursor.execute(migration.BACKWARD)
-        assert AuditEntry.objects.update(actor="user:2") == 1
+        cursor.execute(heads.BACKWARD)
+        cursor.execute(refusal.BACKWARD)
+        assert AuditEntry.objects.update(trace_id="") == 1
+        AuditHead.objects.all().delete()
         cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
-        cursor.execute(migration.FORWARD)
+        cursor.execute(refusal.FORWARD)
+        cursor.execute(heads.FORWARD)
+    assert list(AuditHead.objects.values_list("number", "digest")) == [(1, last.digest)]
     with pytest.raises(IntegrityError, match="append-only"):
         AuditEntry.objects.update(actor="user:3")
 

@@ -4,37 +4,29 @@ from __future__ import annotations
 
 import getpass
 import sys
-from argparse import ArgumentParser, RawDescriptionHelpFormatter
+from argparse import ArgumentParser
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
 from automate_core import secrets
-from automate_core.context import tenant_scope
-from automate_core.errors import AutomateError
-from automate_core.models import Secret, Tenant
+from automate_core.management.base import AutomateCommand, in_tenant
+from automate_core.models import Secret
 
 ACTOR = "command:automate_secret"
-EPILOG = """\
-examples:
+
+
+class Command(AutomateCommand):
+    """Manage stored secrets; values go in and are never shown."""
+
+    help = "Store, list and delete the secrets of a tenant; re-encrypt all of them under the newest key."
+    examples = """\
   automate_secret set STRIPE_API_KEY              asks for the value, without showing it
   automate_secret set STRIPE_API_KEY < key.txt    takes it from standard input
   automate_secret list --tenant acme
   automate_secret rotate-keys                     after a new key was put first in AUTOMATE["SECRET_KEYS"]
-
-exit codes: 0 done; 1 refused or not found (the message says what to do); 2 wrong usage
 """
-
-
-class Command(BaseCommand):
-    """Manage stored secrets; values go in and are never shown."""
-
-    help = "Store, list and delete the secrets of a tenant; re-encrypt all of them under the newest key."
-
-    def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> Any:
-        """Add the examples and exit codes to the help."""
-        kwargs.update(epilog=EPILOG, formatter_class=RawDescriptionHelpFormatter)
-        return super().create_parser(prog_name, subcommand, **kwargs)
+    exit_codes = "exit codes: 0 done; 1 refused or not found (the message says what to do); 2 wrong usage"
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Declare the four verbs."""
@@ -52,17 +44,12 @@ class Command(BaseCommand):
         verbs.add_parser("rotate-keys", help="re-encrypt the secrets of every tenant under the newest key")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Run one verb; what the library refuses becomes an exit code and a message."""
-        try:
-            if options["verb"] == "rotate-keys":
-                self.stdout.write(f"{secrets.rotate_keys(by=ACTOR)} secrets re-encrypted")
-            elif options["tenant"] is None:
-                self._in_tenant(options)
-            else:
-                with tenant_scope(_tenant(options["tenant"]).id):
-                    self._in_tenant(options)
-        except AutomateError as error:
-            raise CommandError(error.message) from error
+        """Run one verb."""
+        if options["verb"] == "rotate-keys":
+            self.stdout.write(f"{secrets.rotate_keys(by=ACTOR)} secrets re-encrypted")
+            return
+        with in_tenant(options["tenant"]):
+            self._in_tenant(options)
 
     def _in_tenant(self, options: dict[str, Any]) -> None:
         name = options.get("name", "")
@@ -92,10 +79,3 @@ def _asked_value() -> str:
             "Standard input is not UTF-8 text; encode a binary secret, in base64 say"
         ) from None
     return text.removesuffix("\n").removesuffix("\r")
-
-
-def _tenant(slug: str) -> Tenant:
-    tenant = Tenant.objects.filter(slug=slug).first()
-    if tenant is None:
-        raise CommandError(f"There is no tenant {slug!r}")
-    return tenant

@@ -25,6 +25,7 @@ class Command(AutomateCommand):
   automate_worker                          one worker, in this process
   automate_worker --processes 4            four, started again when one dies
   automate_worker --kinds event,execution  nothing else"""
+    is_one_piece = False
     exit_codes = "exit codes: 0 stopped as asked; 1 could not start; 2 wrong usage"
 
     def add_arguments(self, parser: CommandParser) -> None:

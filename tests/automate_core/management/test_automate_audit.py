@@ -9,7 +9,8 @@ from django.db import connection
 from automate_core import audit
 from automate_core.context import tenant_scope
 from automate_core.ids import uuid7
-from automate_core.models import AuditEntry, Tenant
+from automate_core.management.commands import automate_audit
+from automate_core.models import AuditEntry, AuditHead, Tenant
 
 pytestmark = pytest.mark.django_db
 
@@ -36,6 +37,7 @@ def entries(acme: Tenant) -> list[AuditEntry]:
     with connection.cursor() as cursor:
         cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
         cursor.execute("ALTER TABLE automate_core_auditentry DISABLE TRIGGER automate_audit_append_only")
+        cursor.execute("ALTER TABLE automate_core_audithead DISABLE TRIGGER automate_audit_head_only_grows")
     return made
 
 
@@ -57,13 +59,38 @@ def test_verify_names_the_first_broken_number(entries: list[AuditEntry]) -> None
     assert run("--tenant", "default")[2] == 0
 
 
-def test_verify_compares_a_head_noted_earlier(entries: list[AuditEntry]) -> None:
+def test_verify_finds_entries_cut_off_the_end(entries: list[AuditEntry]) -> None:
+    AuditEntry.all_tenants.filter(id__in=[entries[3].id, entries[4].id])._raw_delete("default")
+    out, err, code = run("--tenant", "acme")
+    assert (out, code) == ("", 1)
+    assert err.splitlines() == [
+        "acme: entry 4 missing: the chain was recorded to end at entry 5",
+        "The audit chain of tenant 'acme' is broken at entry 4",
+    ]
+
+
+def test_verify_compares_a_head_noted_earlier(entries: list[AuditEntry], acme: Tenant) -> None:
     head = f"4:{entries[3].digest}"
     assert run("--tenant", "acme", "--head", head)[2] == 0
-    AuditEntry.all_tenants.filter(id__in=[entries[3].id, entries[4].id])._raw_delete("default")
+    AuditEntry.all_tenants.filter(tenant=acme)._raw_delete("default")
+    AuditHead.objects.filter(tenant_id=acme.id).delete()
+    with tenant_scope(acme.id):
+        for number in range(5):
+            audit.record(actor="user:2", action="a.b", target=f"t:{number}")
     assert run("--tenant", "acme")[2] == 0
     _, err, code = run("--tenant", "acme", "--head", head)
     assert (code, "entry 4 is not there" in err) == (1, True)
+
+
+def test_verify_shows_the_first_hundred_breaks(
+    entries: list[AuditEntry], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(automate_audit, "SHOWN", 1)
+    AuditEntry.all_tenants.filter(id__in=[entries[1].id, entries[3].id]).update(actor="user:2")
+    assert run()[1].splitlines()[:2] == [
+        "acme: entry 2 was changed: its digest does not match its content",
+        "... and 1 more",
+    ]
 
 
 @pytest.mark.parametrize(
