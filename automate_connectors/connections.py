@@ -1,4 +1,4 @@
-"""Verbs on connections: save one, and load one for a call with its secrets resolved."""
+"""Verbs on connections: save or delete one, audited, and load one for a call with its secrets resolved."""
 
 from __future__ import annotations
 
@@ -15,8 +15,11 @@ from automate_connectors.base import Connector
 from automate_connectors.models import Connection
 from automate_connectors.pace import rate_problems
 from automate_connectors.registry import registry
+from automate_core import audit
+from automate_core.context import tenant_scope
 from automate_core.errors import Conflict, PermanentError, Problem, ValidationFailed
 from automate_core.http import OutboundRefused, check_url
+from automate_core.models import current_tenant_id
 from automate_core.redaction import is_sensitive_key
 from automate_core.secrets import InvalidSecretRef, SecretRef, collect_secrets, resolve
 
@@ -66,6 +69,7 @@ def create(
     config: Mapping[str, Any] | None = None,
     is_enabled: bool = True,
     rate_limit: Mapping[str, Any] | None = None,
+    by: str = "system",
 ) -> Connection:
     """Store a new connection in the tenant in context.
 
@@ -75,12 +79,14 @@ def create(
         config: what the connector's schema asks for, secrets as references.
         is_enabled: whether steps may use it.
         rate_limit: `{"limit": calls, "per_seconds": seconds, "burst": calls at once}`; calls over it wait.
+        by: who does it, for the audit trail.
 
     Raises:
         ValidationFailed: the config does not fit the connector, or holds a secret instead of a reference.
         ConnectionNameTaken: the name is in use.
     """
     row = Connection(
+        tenant_id=current_tenant_id(),
         name=name,
         connector=connector,
         config=dict(config or {}),
@@ -88,28 +94,43 @@ def create(
         rate_limit=rate_limit,
     )
     _require_valid(row)
-    return _saved(row)
+    return _saved(row, by=by, action="connection.created", before=None)
 
 
-def change(row: Connection, *, config: Mapping[str, Any] | None = None, **changes: Any) -> Connection:
+def change(
+    row: Connection, *, config: Mapping[str, Any] | None = None, by: str = "system", **changes: Any
+) -> Connection:
     """Change a connection; a new host drops every stored reference, so that no key follows to another server.
 
     Args:
         row: the connection, as it should be found in the database.
         config: the whole new config, when it changes.
+        by: who does it, for the audit trail.
         changes: `name`, `is_enabled` or `rate_limit`.
 
     Raises:
         ValidationFailed, ConnectionNameTaken: as for `create`.
     """
     with transaction.atomic():
+        audit.lock_chain(row.tenant_id)
         stored = Connection.all_tenants.select_for_update().get(pk=row.pk)
+        before = _facts(stored)
         for attribute in ("name", "is_enabled", "rate_limit"):
             setattr(stored, attribute, changes.get(attribute, getattr(stored, attribute)))
         if config is not None:
             stored.config = _without_followers(stored, dict(config))
         _require_valid(stored)
-        return _saved(stored)
+        return _saved(stored, by=by, action="connection.changed", before=before)
+
+
+def delete(row: Connection, *, by: str = "system") -> None:
+    """Delete a connection; steps that name it fail from then on."""
+    with transaction.atomic():
+        audit.lock_chain(row.tenant_id)
+        stored = Connection.all_tenants.select_for_update().get(pk=row.pk)
+        before = _facts(stored)
+        stored.delete()
+        _record(row, "connection.deleted", by=by, before=before, after=None)
 
 
 def problems(connector: str, config: Mapping[str, Any]) -> list[Problem]:
@@ -190,13 +211,32 @@ def _require_valid(row: Connection) -> None:
         raise ValidationFailed.of(found, "The connection is not valid")
 
 
-def _saved(row: Connection) -> Connection:
+def _saved(row: Connection, *, by: str, action: str, before: dict[str, Any] | None) -> Connection:
     try:
         with transaction.atomic():
+            audit.lock_chain(row.tenant_id)
             row.save()
+            _record(row, action, by=by, before=before, after=_facts(row))
     except IntegrityError as error:
         raise ConnectionNameTaken(f"A connection named {row.name!r} exists; choose another name") from error
     return row
+
+
+def _record(
+    row: Connection, action: str, *, by: str, before: dict[str, Any] | None, after: dict[str, Any] | None
+) -> None:
+    with tenant_scope(row.tenant_id):
+        audit.record(actor=by, action=action, target=f"connection:{row.name}", before=before, after=after)
+
+
+def _facts(row: Connection) -> dict[str, Any]:
+    return {
+        "name": row.name,
+        "connector": row.connector,
+        "config": row.config,
+        "rate_limit": row.rate_limit,
+        "is_enabled": row.is_enabled,
+    }
 
 
 def _without_followers(stored: Connection, config: dict[str, Any]) -> dict[str, Any]:

@@ -2,13 +2,30 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.template.response import TemplateResponse
 from django.utils.safestring import SafeString
 
-from automate_core.admin_base import HistoryAdmin, ReadOnlyAdmin, actor, error_text, pretty_json, state
-from automate_core.models import AuditEntry, Membership, OutboxItem, Secret, Tenant, WorkerBeat
+from automate_core import admin_base
+from automate_core.admin_access import reach
+from automate_core.admin_actions import actor, allowed, question
+from automate_core.admin_audit import AuditedAdmin
+from automate_core.admin_base import HistoryAdmin, ReadOnlyAdmin, error_text, moment, pretty_json, state
+from automate_core.admin_large import LargeAdmin, RecentValuesFilter
+from automate_core.models import (
+    AuditEntry,
+    AuditHead,
+    Membership,
+    OutboxItem,
+    Role,
+    Secret,
+    Tenant,
+    WorkerBeat,
+)
 from automate_core.outbox import deadletters
 
 
@@ -21,7 +38,7 @@ class MembershipInline(admin.TabularInline):  # type: ignore[type-arg]
 
 
 @admin.register(Tenant)
-class TenantAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+class TenantAdmin(AuditedAdmin, admin_base.TenantAdmin):
     """Tenants are switched off, not deleted: their audit entries stay."""
 
     list_display = ("slug", "name", "is_active", "created_at")
@@ -31,6 +48,12 @@ class TenantAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     ordering = ("slug",)
     readonly_fields = ("created_at",)
     inlines = (MembershipInline,)
+    tenant_path = "id"
+    audited_as = "tenant"
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        """Tell whether Django's permission is held: a tenant to be has no members yet."""
+        return admin.ModelAdmin.has_add_permission(self, request)
 
     def has_delete_permission(self, request: HttpRequest, obj: Tenant | None = None) -> bool:
         """Refuse."""
@@ -38,35 +61,58 @@ class TenantAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 
 
 @admin.register(Membership)
-class MembershipAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+class MembershipAdmin(AuditedAdmin, admin_base.TenantAdmin):
     """Who may do what in which tenant."""
 
     list_display = ("user", "tenant", "role", "created_at")
     list_filter = ("role", "tenant")
     list_select_related = ("tenant", "user")
-    search_fields = ("tenant__slug",)
     date_hierarchy = "created_at"
     ordering = ("tenant__slug", "user")
     raw_id_fields = ("user",)
     readonly_fields = ("created_at",)
+    audited_as = "membership"
 
     def get_search_fields(self, request: HttpRequest) -> tuple[str, ...]:
         """Search by tenant and by whatever the host's users log in with."""
         return ("tenant__slug", f"user__{self.model.user.field.related_model.USERNAME_FIELD}")
 
+    def get_readonly_fields(self, request: HttpRequest, obj: Membership | None = None) -> tuple[str, ...]:
+        """Fix the tenant of a membership: another tenant's is another membership."""
+        return ("tenant", "created_at") if obj else ("created_at",)
+
+    def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **given: Any) -> Any:
+        """Offer the tenants the user is an admin of."""
+        if db_field.name == "tenant":
+            given["queryset"] = reach(request).narrow(Tenant.objects.order_by("slug"), "id", Role.ADMIN)
+        return super().formfield_for_foreignkey(db_field, request, **given)
+
+
+class KindFilter(RecentValuesFilter):
+    """Narrows outbox items by what delivers them."""
+
+    title = parameter_name = column = "kind"
+
+
+class ActionFilter(RecentValuesFilter):
+    """Narrows audit entries by what was done."""
+
+    title = parameter_name = column = "action"
+
 
 @admin.register(OutboxItem)
-class OutboxItemAdmin(HistoryAdmin):
+class OutboxItemAdmin(LargeAdmin):
     """What waits for delivery, and the dead letters, which are redriven or discarded here."""
 
     list_display = (
         "id", "kind", "shown_status", "tenant", "attempts", "available_at", "lease_expires_at", "shown_error",
     )  # fmt: skip
-    list_filter = ("status", "kind", "tenant")
+    list_filter = ("status", KindFilter, "created_at", "tenant")
     list_select_related = ("tenant",)
-    search_fields = ("=id", "key", "trace_id", "error")
-    date_hierarchy = "created_at"
+    search_fields = ("key", "trace_id", "error")
+    search_help_text = "An id finds any row; other text is searched in the newest 10,000 rows."
     ordering = ("-id",)
+    sortable_by = ("id",)
     fields = (
         "id", "tenant", "kind", "key", "priority", "shown_status", "suspect", "attempts", "max_attempts",
         "available_at", "lease_owner", "lease_epoch", "lease_renewed_at", "lease_expires_at", "error", "trace_id",
@@ -92,14 +138,26 @@ class OutboxItemAdmin(HistoryAdmin):
     @admin.action(description="Redrive the selected dead letters", permissions=["operate"])
     def redrive(self, request: HttpRequest, queryset: QuerySet[OutboxItem]) -> None:
         """Queue the selected dead letters again, in one transaction."""
-        chosen = list(queryset.values_list("id", flat=True))
+        chosen = [item.id for item in allowed(request, queryset, Role.RUNNER)]
         self._say(request, len(chosen), len(deadletters.redrive(chosen, by=actor(request))), "queued again")
 
     @admin.action(description="Discard the selected dead letters", permissions=["operate"])
-    def discard(self, request: HttpRequest, queryset: QuerySet[OutboxItem]) -> None:
-        """Delete the selected dead letters, in one transaction."""
-        chosen = list(queryset.values_list("id", flat=True))
+    def discard(self, request: HttpRequest, queryset: QuerySet[OutboxItem]) -> TemplateResponse | None:
+        """Ask once more, then delete the selected dead letters, in one transaction."""
+        page = question(
+            request,
+            self,
+            queryset,
+            action="discard",
+            title="Discard these dead letters?",
+            warning="What they promised will never happen. This cannot be undone.",
+            button="Discard them",
+        )
+        if page is not None:
+            return page
+        chosen = [item.id for item in allowed(request, queryset, Role.EDITOR)]
         self._say(request, len(chosen), len(deadletters.discard(chosen, by=actor(request))), "discarded")
+        return None
 
     def _say(self, request: HttpRequest, chosen: int, done: int, what: str) -> None:
         if done:
@@ -122,19 +180,25 @@ class SecretAdmin(HistoryAdmin):
 
 
 @admin.register(AuditEntry)
-class AuditEntryAdmin(HistoryAdmin):
+class AuditEntryAdmin(LargeAdmin):
     """Who changed what; the chain is verified with `automate_audit verify`."""
 
-    list_display = ("created_at", "tenant", "number", "actor", "action", "target")
-    list_filter = ("action", "tenant")
+    list_display = ("created", "tenant", "number", "actor", "action", "target")
+    list_filter = (ActionFilter, "created_at", "tenant")
     list_select_related = ("tenant",)
-    search_fields = ("actor", "action", "target", "trace_id")
-    date_hierarchy = "created_at"
-    ordering = ("-created_at", "-id")
+    search_fields = ("actor", "action", "target")
+    trace_field = "trace_id"
+    ordering = ("-id",)
+    sortable_by = ("created",)
     fields = (
         "tenant", "number", "created_at", "actor", "action", "target", "trace_id", "shown_before", "shown_after",
         "previous_digest", "digest",
     )  # fmt: skip
+
+    @admin.display(description="created at", ordering="id")
+    def created(self, entry: AuditEntry) -> SafeString:
+        """Show when."""
+        return moment(entry.created_at)
 
     @admin.display(description="before")
     def shown_before(self, entry: AuditEntry) -> SafeString:
@@ -145,6 +209,15 @@ class AuditEntryAdmin(HistoryAdmin):
     def shown_after(self, entry: AuditEntry) -> SafeString:
         """Show the state after."""
         return pretty_json(entry.after)
+
+
+@admin.register(AuditHead)
+class AuditHeadAdmin(HistoryAdmin):
+    """Where each tenant's chain of audit entries ends."""
+
+    list_display = ("tenant_id", "number", "digest")
+    search_fields = ("=tenant_id",)
+    ordering = ("tenant_id",)
 
 
 @admin.register(WorkerBeat)

@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
 from datetime import datetime
-from typing import Any, TypeVar
+from operator import attrgetter
+from typing import Any, ClassVar
 from uuid import UUID
 
-from django.contrib import admin, messages
+from django.contrib import admin
 from django.contrib.auth import get_permission_codename
 from django.core.serializers.json import DjangoJSONEncoder
-from django.db.models import Model, QuerySet
+from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.timezone import localtime
 
-from automate_core.context import tenant_scope
-from automate_core.errors import AutomateError
-
-M = TypeVar("M", bound=Model)
+from automate_core.admin_access import TenantFilter, reach
+from automate_core.models import Role
 
 LONGEST_JSON = 50_000
 """Characters of one JSON value shown; the API has the rest."""
@@ -36,19 +34,48 @@ _MOODS = {
 
 
 class TenantAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
-    """Shows the rows of every tenant: whoever may see the model sees all of them."""
+    """Shows the rows of the tenants the user is a member of; a superuser sees every tenant's.
+
+    `tenant_path` leads from a row to its tenant's id. Who changes or deletes a row here, or adds one, needs
+    `role_to_change` in its tenant, on top of Django's permission.
+    """
 
     list_per_page = 50
     show_full_result_count = False
+    tenant_path: ClassVar[str] = "tenant_id"
+    role_to_change: ClassVar[Role] = Role.ADMIN
 
     class Media:
         css = {"all": ("automate_core/admin.css",)}
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        """Return the rows of every tenant, in the order of the list."""
-        found: QuerySet[Any] = self.model.all_tenants.all()
+        """Return the rows the user reaches, in the order of the list."""
+        manager: Any = getattr(self.model, "all_tenants", self.model._default_manager)
+        found: QuerySet[Any] = reach(request).narrow(manager.all(), self.tenant_path)
         ordering = self.get_ordering(request)
         return found.order_by(*ordering) if ordering else found
+
+    def get_list_filter(self, request: HttpRequest) -> list[Any]:
+        """Offer only the tenants the user reaches."""
+        return [TenantFilter if one == "tenant" else one for one in super().get_list_filter(request)]
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        """Tell whether the user may add a row to some tenant."""
+        return super().has_add_permission(request) and reach(request).may_anywhere(self.role_to_change)
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Tell whether the user may change the row, or some row when there is none."""
+        return super().has_change_permission(request, obj) and self._reaches(request, obj)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Tell whether the user may delete the row, or some row when there is none."""
+        return super().has_delete_permission(request, obj) and self._reaches(request, obj)
+
+    def _reaches(self, request: HttpRequest, obj: Any) -> bool:
+        if obj is None or obj.pk is None:
+            return reach(request).may_anywhere(self.role_to_change)
+        tenant_id: UUID | None = attrgetter(self.tenant_path.replace("__", "."))(obj)
+        return reach(request).may(tenant_id, self.role_to_change)
 
 
 class ReadOnlyAdmin:
@@ -67,7 +94,7 @@ class ReadOnlyAdmin:
         return False
 
     def has_operate_permission(self, request: HttpRequest) -> bool:
-        """Tell whether the user may run this page's actions: who may change the model may."""
+        """Tell whether the user may run this page's actions on some row; each action asks for a role in the row's."""
         opts = self.model._meta  # type: ignore[attr-defined]
         return request.user.has_perm(f"{opts.app_label}.{get_permission_codename('change', opts)}")
 
@@ -123,30 +150,3 @@ def moment(value: datetime | None) -> SafeString:
     """Show a time in the site's time zone, to the millisecond; a dash for none."""
     text = "-" if value is None else localtime(value).isoformat(" ", "milliseconds")[:23]
     return format_html('<span class="automate-moment">{}</span>', text)
-
-
-def actor(request: HttpRequest) -> str:
-    """Return who does it, for the audit trail."""
-    return f"user:{request.user.pk}"
-
-
-def apply_to_each(request: HttpRequest, rows: Iterable[M], verb: Callable[[M], object], *, done: str) -> None:
-    """Run a verb on each row in the row's tenant, and say how many it did and why it refused the others.
-
-    Args:
-        rows: what the user selected; each has a `tenant_id`.
-        verb: raises AutomateError when it refuses.
-        done: what happened, as in "3 replayed".
-    """
-    count = 0
-    for row in rows:
-        tenant_id: UUID = row.tenant_id  # type: ignore[attr-defined]
-        try:
-            with tenant_scope(tenant_id):
-                verb(row)
-        except AutomateError as error:
-            messages.error(request, f"{row}: {error.message}")
-        else:
-            count += 1
-    if count:
-        messages.success(request, f"{count} {done}")

@@ -15,15 +15,16 @@ from automate.approvals.states import in_state, with_state
 from automate.approvals.verbs import MAX_COMMENT_LENGTH, decide
 from automate.enums import ApprovalStatus, Decision
 from automate.models import Approval, ApprovalVote
+from automate_core.admin_actions import apply_to_each
 from automate_core.admin_base import (
     HistoryAdmin,
     HistoryInline,
-    apply_to_each,
     moment,
     pretty_json,
     short_id,
     state,
 )
+from automate_core.models import Role
 
 
 class StateFilter(admin.SimpleListFilter):
@@ -159,6 +160,7 @@ class ApprovalAdmin(HistoryAdmin):
             queryset,
             lambda approval: decide(approval, by=request.user, decision=decision, comment=comment),
             done="voted on",
+            role=Role.VIEWER,
         )
         return None
 

@@ -7,22 +7,23 @@ from datetime import datetime
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.template.response import TemplateResponse
 from django.utils.safestring import SafeString
 
-from automate.admin.large import LargeAdmin, RecentValuesFilter
 from automate.executions import control
 from automate.models import Event, Execution, StepRun
 from automate.replays import replay
+from automate_core.admin_actions import actor, apply_to_each, question
 from automate_core.admin_base import (
     HistoryInline,
-    actor,
-    apply_to_each,
     error_text,
     moment,
     pretty_json,
     short_id,
     state,
 )
+from automate_core.admin_large import LargeAdmin, RecentValuesFilter
+from automate_core.models import Role
 
 
 class SourceFilter(RecentValuesFilter):
@@ -175,30 +176,62 @@ class ExecutionAdmin(LargeAdmin):
     def replay(self, request: HttpRequest, queryset: QuerySet[Execution]) -> None:
         """Queue a new execution of the live version with the same input, for each."""
         by = actor(request)
-        apply_to_each(request, queryset, lambda execution: replay(execution, by=by), done="queued again")
+        apply_to_each(
+            request,
+            queryset,
+            lambda execution: replay(execution, by=by),
+            done="queued again",
+            role=Role.RUNNER,
+        )
 
     @admin.action(description="Cancel the selected executions", permissions=["operate"])
-    def cancel(self, request: HttpRequest, queryset: QuerySet[Execution]) -> None:
-        """End each: at once, or as soon as its worker has let its calls return."""
+    def cancel(self, request: HttpRequest, queryset: QuerySet[Execution]) -> TemplateResponse | None:
+        """Ask once more, then end each: at once, or as soon as its worker has let its calls return."""
+        page = question(
+            request,
+            self,
+            queryset,
+            action="cancel",
+            title="Cancel these executions?",
+            warning="They start no further step, and neither do those their steps wait for. A cancelled execution "
+            "does not go on; it can only be replayed.",
+            button="Cancel them",
+        )
+        if page is not None:
+            return page
         by = actor(request)
         apply_to_each(
             request,
             queryset,
             lambda execution: control.cancel(execution, by=by),
             done="cancelled or asked to stop",
+            role=Role.RUNNER,
         )
+        return None
 
     @admin.action(description="Pause the selected executions", permissions=["operate"])
     def pause(self, request: HttpRequest, queryset: QuerySet[Execution]) -> None:
         """Start no further step of each until it is resumed."""
         by = actor(request)
-        apply_to_each(request, queryset, lambda execution: control.pause(execution, by=by), done="paused")
+        apply_to_each(
+            request,
+            queryset,
+            lambda execution: control.pause(execution, by=by),
+            done="paused",
+            role=Role.RUNNER,
+        )
 
     @admin.action(description="Resume the selected executions", permissions=["operate"])
     def resume(self, request: HttpRequest, queryset: QuerySet[Execution]) -> None:
         """Let each go on."""
         by = actor(request)
-        apply_to_each(request, queryset, lambda execution: control.resume(execution, by=by), done="resumed")
+        apply_to_each(
+            request,
+            queryset,
+            lambda execution: control.resume(execution, by=by),
+            done="resumed",
+            role=Role.RUNNER,
+        )
 
 
 @admin.register(StepRun)
@@ -272,7 +305,11 @@ class StepRunAdmin(LargeAdmin):
         """Let each go on as if it had succeeded."""
         by, steps = actor(request), queryset.select_related("execution")
         apply_to_each(
-            request, steps, lambda step: control.skip(step.execution, step.path, by=by), done="skipped"
+            request,
+            steps,
+            lambda step: control.skip(step.execution, step.path, by=by),
+            done="skipped",
+            role=Role.RUNNER,
         )
 
     @admin.action(description="Retry the selected waiting steps now", permissions=["operate"])
@@ -284,6 +321,7 @@ class StepRunAdmin(LargeAdmin):
             steps,
             lambda step: control.retry_now(step.execution, step.path, by=by),
             done="to be tried now",
+            role=Role.RUNNER,
         )
 
 

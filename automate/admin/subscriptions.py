@@ -11,7 +11,9 @@ from django.utils.safestring import SafeString
 
 from automate.models import WebhookSubscription
 from automate.subscriptions import verbs
-from automate_core.admin_base import HistoryAdmin, actor, apply_to_each, error_text, moment, state
+from automate_core.admin_actions import actor, apply_to_each
+from automate_core.admin_base import HistoryAdmin, error_text, moment, state
+from automate_core.models import Role
 
 
 @admin.register(WebhookSubscription)
@@ -61,7 +63,13 @@ class WebhookSubscriptionAdmin(HistoryAdmin):
     @admin.action(description="Deliver to the selected subscriptions", permissions=["operate"])
     def enable(self, request: HttpRequest, queryset: QuerySet[WebhookSubscription]) -> None:
         """Deliver again what happens from now on."""
-        apply_to_each(request, queryset, lambda row: verbs.enable(row, by=actor(request)), done="switched on")
+        apply_to_each(
+            request,
+            queryset,
+            lambda row: verbs.enable(row, by=actor(request)),
+            done="switched on",
+            role=Role.EDITOR,
+        )
 
     @admin.action(description="Stop delivering to the selected subscriptions", permissions=["operate"])
     def disable(self, request: HttpRequest, queryset: QuerySet[WebhookSubscription]) -> None:
@@ -71,4 +79,5 @@ class WebhookSubscriptionAdmin(HistoryAdmin):
             queryset,
             lambda row: verbs.disable(row, reason="Switched off in the admin", by=actor(request)),
             done="switched off",
+            role=Role.EDITOR,
         )

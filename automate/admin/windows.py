@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.contrib import admin
 
 from automate.models import TriggerWindow, WindowedEvent
-from automate_core.admin_base import HistoryAdmin, ReadOnlyAdmin
+from automate_core.admin_base import HistoryAdmin
 
 
 @admin.register(TriggerWindow)
@@ -20,10 +20,11 @@ class TriggerWindowAdmin(HistoryAdmin):
 
 
 @admin.register(WindowedEvent)
-class WindowedEventAdmin(ReadOnlyAdmin, admin.ModelAdmin):  # type: ignore[type-arg]
+class WindowedEventAdmin(HistoryAdmin):
     """Shows what was decided about each event of a throttled or debounced trigger."""
 
     list_display = ("event_id", "trigger", "has_passed", "created_at")
     list_select_related = ("trigger",)
     search_fields = ("=event_id",)
     ordering = ("-id",)
+    tenant_path = "trigger__tenant_id"

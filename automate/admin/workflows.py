@@ -12,16 +12,9 @@ from django.utils.safestring import SafeString
 from automate.models import Automation, RoutingRevision, Trigger, WebhookSource, WorkflowVersion
 from automate.webhooks import sources
 from automate.workflows import update_workflow
-from automate_core.admin_base import (
-    HistoryAdmin,
-    HistoryInline,
-    ReadOnlyAdmin,
-    actor,
-    apply_to_each,
-    moment,
-    pretty_json,
-    state,
-)
+from automate_core.admin_actions import actor, apply_to_each
+from automate_core.admin_base import HistoryAdmin, HistoryInline, moment, pretty_json, state
+from automate_core.models import Role
 
 
 class TriggerInline(HistoryInline):
@@ -114,7 +107,13 @@ class AutomationAdmin(HistoryAdmin):
         def verb(automation: Automation) -> object:
             return update_workflow(automation, by=actor(request), user=request.user, enabled=enabled)
 
-        apply_to_each(request, queryset, verb, done="switched on" if enabled else "switched off")
+        apply_to_each(
+            request,
+            queryset,
+            verb,
+            done="switched on" if enabled else "switched off",
+            role=Role.PUBLISHER if enabled else Role.EDITOR,
+        )
 
 
 @admin.register(WorkflowVersion)
@@ -194,19 +193,27 @@ class WebhookSourceAdmin(HistoryAdmin):
     def enable(self, request: HttpRequest, queryset: QuerySet[WebhookSource]) -> None:
         """Accept their deliveries."""
         apply_to_each(
-            request, queryset, lambda row: sources.enable(row, by=actor(request)), done="switched on"
+            request,
+            queryset,
+            lambda row: sources.enable(row, by=actor(request)),
+            done="switched on",
+            role=Role.PUBLISHER,
         )
 
     @admin.action(description="Refuse deliveries of the selected sources", permissions=["operate"])
     def disable(self, request: HttpRequest, queryset: QuerySet[WebhookSource]) -> None:
         """Refuse their deliveries."""
         apply_to_each(
-            request, queryset, lambda row: sources.disable(row, by=actor(request)), done="switched off"
+            request,
+            queryset,
+            lambda row: sources.disable(row, by=actor(request)),
+            done="switched off",
+            role=Role.EDITOR,
         )
 
 
 @admin.register(RoutingRevision)
-class RoutingRevisionAdmin(ReadOnlyAdmin, admin.ModelAdmin):  # type: ignore[type-arg]
+class RoutingRevisionAdmin(HistoryAdmin):
     """When each tenant's automations or triggers last changed, in microseconds since 1970."""
 
     list_display = ("tenant_id", "revision")

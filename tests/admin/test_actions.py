@@ -18,7 +18,7 @@ from automate.workflows import create_workflow
 from automate_connectors.models import Connection
 from automate_core.context import tenant_scope
 from automate_core.ids import uuid7
-from automate_core.models import AuditEntry, OutboxItem, Tenant
+from automate_core.models import AuditEntry, Membership, OutboxItem, Role, Tenant
 
 pytestmark = pytest.mark.django_db
 
@@ -39,11 +39,11 @@ def client() -> Client:
 
 
 def act(client: Client, action: str, *rows: Model) -> list[str]:
-    """Run an admin action on rows of one model and return what it said."""
+    """Run an admin action on rows of one model, say yes if it asks, and return what it said."""
     meta = rows[0]._meta
     answer = client.post(
         reverse(f"admin:{meta.app_label}_{meta.model_name}_changelist"),
-        {"action": action, "_selected_action": [row.pk for row in rows]},
+        {"action": action, "_selected_action": [row.pk for row in rows], "confirmed": "yes"},
         follow=True,
     )
     return [str(message) for message in answer.context["messages"]]
@@ -150,6 +150,7 @@ def test_dead_letters_are_redriven_and_discarded(client: Client, acme: Tenant) -
 @pytest.mark.parametrize(("grants", "status"), [(["view"], "FAILED"), (["view", "change"], "PENDING")])
 def test_actions_need_the_right_to_change(grants: list[str], status: str, acme: Tenant) -> None:
     user = get_user_model().objects.create_user("staff", is_staff=True)
+    Membership.objects.create(user=user, tenant=acme, role=Role.RUNNER)
     for grant in grants:
         user.user_permissions.add(Permission.objects.get(codename=f"{grant}_outboxitem"))
     client = Client()

@@ -13,8 +13,8 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from automate.admin import large
 from automate.models import Event, Execution, StepRun
+from automate_core import admin_large as large
 from automate_core.models import DEFAULT_TENANT_ID
 from tests.admin.test_pages import MAKE
 

@@ -39,7 +39,16 @@ from automate_connectors.models import Connection, ConnectionPace, ConnectionTur
 from automate_core import audit, secrets
 from automate_core.context import tenant_scope
 from automate_core.ids import uuid7
-from automate_core.models import AuditEntry, Membership, OutboxItem, Role, Secret, Tenant, WorkerBeat
+from automate_core.models import (
+    AuditEntry,
+    AuditHead,
+    Membership,
+    OutboxItem,
+    Role,
+    Secret,
+    Tenant,
+    WorkerBeat,
+)
 
 pytestmark = pytest.mark.django_db
 
@@ -108,6 +117,7 @@ MAKE: dict[type[Model], Callable[[int], object]] = {
     ),
     Secret: lambda number: secrets.store(f"KEY_{number}", "the-secret-value", by="test"),
     AuditEntry: lambda _: audit.record(actor=XSS, action=XSS, target=XSS, before={XSS: XSS}, after=[XSS]),
+    AuditHead: lambda _: AuditHead.objects.create(tenant_id=uuid7(), number=1, digest="0"),
     WorkerBeat: lambda number: WorkerBeat.objects.create(worker=f"{XSS}{number}", kinds=XSS),
     ApiKey: lambda _: create_key(name=XSS, tenant_id=Tenant.objects.get().id, role=Role.VIEWER, by="test"),
     IdempotencyRecord: lambda number: IdempotencyRecord.objects.create(
@@ -210,6 +220,7 @@ def test_pages_are_closed_to_staff_without_the_permission(model: type[Model]) ->
         content_type__app_label=model._meta.app_label, codename=f"view_{model._meta.model_name}"
     )
     user.user_permissions.add(permission)
+    client.force_login(user)
     assert client.get(url(model, "changelist")).status_code == 200
 
 

@@ -6,6 +6,7 @@ import json
 
 import pytest
 from django.contrib.admin import site
+from django.contrib.auth import get_user_model
 from django.test import RequestFactory
 
 from automate_connectors import connections
@@ -19,6 +20,7 @@ def submit(config: dict[str, object], row: Connection | None = None) -> Connecti
     """Post the admin form; return the saved row or the errors."""
     admin = ConnectionAdmin(Connection, site)
     request = RequestFactory().post("/")
+    request.user = get_user_model()(pk=1, is_superuser=True)
     data = {"name": "shop", "connector": "http", "config": json.dumps(config), "is_enabled": "on"}
     form = admin.get_form(request, row, change=row is not None)(data, instance=row)
     if not form.is_valid():

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any, ClassVar
-from uuid import UUID
 
 from django.contrib import admin
+from django.core.exceptions import ValidationError
 from django.core.paginator import Paginator
 from django.db.models import Model, Q, QuerySet
 from django.http import HttpRequest
@@ -67,21 +68,19 @@ class LargeAdmin(HistoryAdmin):
             return queryset, False
         if self.trace_field is not None and queryset.filter(**{self.trace_field: term}).exists():
             return queryset.filter(**{self.trace_field: term}), False
-        if (wanted := _uuid(term)) is not None:
-            return queryset.filter(
-                Q.create([(name, wanted) for name in self.id_fields], connector=Q.OR)
-            ), False
+        if wanted := self._ids(term):
+            return queryset.filter(Q.create(list(wanted.items()), connector=Q.OR)), False
         return super().get_search_results(request, _newest(queryset), search_term)
+
+    def _ids(self, term: str) -> dict[str, Any]:
+        found = {}
+        for name in self.id_fields:
+            with suppress(ValidationError):
+                found[name] = self.model._meta.get_field(name).to_python(term)
+        return found
 
 
 def _newest(queryset: QuerySet[Any]) -> QuerySet[Any]:
     model: Any = queryset.model
     oldest: Model | None = model.all_tenants.order_by("-pk").only("pk")[COUNTED - 1 : COUNTED].first()
     return queryset if oldest is None else queryset.filter(pk__gte=oldest.pk)
-
-
-def _uuid(text: str) -> UUID | None:
-    try:
-        return UUID(text)
-    except ValueError:
-        return None
