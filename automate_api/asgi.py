@@ -33,7 +33,7 @@ def limit_body(app: App) -> App:
     """
 
     async def limited(scope: Any, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or not scope["path"].startswith(errors.API_PREFIX):
+        if scope["type"] != "http" or not errors.is_api(scope["path"]):
             await app(scope, receive, send)
             return
         limit = conf.get().BODY_LIMIT_BYTES

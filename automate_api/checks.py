@@ -27,6 +27,10 @@ def check_api_settings(**_: Any) -> list[CheckMessage]:
         if not isinstance(value, int) or value < least:
             message = f"AUTOMATE_API[{name!r}] must be a whole number of at least {least}, not {value!r}"
             found.append(Error(message, id="automate_api.E002"))
+    for prefix in conf.setting("URL_PREFIXES"):
+        if not (isinstance(prefix, str) and prefix.startswith("/") and prefix.endswith("/")):
+            message = f"AUTOMATE_API['URL_PREFIXES'] must be paths like '/api/', not {prefix!r}"
+            found.append(Error(message, id="automate_api.E003"))
     return found
 
 

@@ -11,6 +11,7 @@ DEFAULTS: dict[str, Any] = {
     "MAX_PAGE_SIZE": 100,
     "COUNT_LIMIT": 10_000,
     "CORS_ORIGINS": (),
+    "URL_PREFIXES": ("/api/",),
     "TRUSTED_PROXIES": 0,
     "RATE_STORAGE": None,
     "RATE_STANDARD": "120/minute",

@@ -24,6 +24,7 @@ from rest_framework.response import Response
 from rest_framework.views import set_rollback
 
 from automate_api import throttling
+from automate_api.conf import setting
 from automate_api.rendering import to_json
 from automate_core.context import current_trace_id
 from automate_core.errors import (
@@ -40,8 +41,8 @@ from automate_core.errors import (
 
 logger = logging.getLogger(__name__)
 
-API_PREFIX = "/api/"
-FLAT_PREFIXES = ("/api/workflow/", "/api/nodes/")
+FLAT_ROUTES = ("workflow/", "nodes/")
+"""Where, below the prefixes of the API, errors are flat."""
 
 STATUS: Mapping[str, int] = {
     ErrorCodes.VALIDATION_ERROR: 400,
@@ -104,6 +105,11 @@ class MalformedBody(AutomateError):
     code = ErrorCodes.INVALID_REQUEST
 
 
+def is_api(path: str) -> bool:
+    """Tell whether `path` is under one of `AUTOMATE_API["URL_PREFIXES"]`."""
+    return path.startswith(tuple(setting("URL_PREFIXES")))
+
+
 @dataclass(frozen=True, slots=True)
 class Failure:
     """An error as a client sees it: status, code, message, problems by field, extra headers."""
@@ -118,7 +124,7 @@ class Failure:
         """Return the JSON body in the shape of the surface `path` belongs to."""
         details = [problem.as_dict() for problem in self.details]
         facts = {"details": details, "trace_id": current_trace_id()}
-        if path.startswith(FLAT_PREFIXES):
+        if _is_flat(path):
             return {"error": self.message, "code": self.code, **facts}
         return {"error": {"code": self.code, "message": self.message, **facts}}
 
@@ -128,7 +134,7 @@ def failure_of(error: BaseException, path: str) -> Failure | None:
     found = _plain_failure(error)
     if found is None or found.code not in (ErrorCodes.VALIDATION_ERROR, ErrorCodes.INVALID_REQUEST):
         return found
-    if not path.startswith(FLAT_PREFIXES):
+    if not _is_flat(path):
         return Failure(found.status, ErrorCodes.VALIDATION_ERROR, found.message, found.details, found.headers)
     status = 400 if found.code == ErrorCodes.INVALID_REQUEST else HTTPStatus.UNPROCESSABLE_ENTITY
     return Failure(int(status), found.code, found.message, found.details, found.headers)
@@ -163,7 +169,7 @@ def response_with_status(status: int, path: str) -> HttpResponse:
     """Return the JSON form of an error of which only the status is known."""
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR and status not in _CODE_OF_STATUS:
         return _json(_internal(), path)
-    default = ErrorCodes.INVALID_REQUEST if path.startswith(FLAT_PREFIXES) else ErrorCodes.VALIDATION_ERROR
+    default = ErrorCodes.INVALID_REQUEST if _is_flat(path) else ErrorCodes.VALIDATION_ERROR
     return _json(Failure(status, _CODE_OF_STATUS.get(status, default), HTTPStatus(status).description), path)
 
 
@@ -284,7 +290,11 @@ def _json(found: Failure, path: str) -> HttpResponse:
 
 
 def _is_api(request: HttpRequest) -> bool:
-    return request.path_info.startswith(API_PREFIX)
+    return is_api(request.path_info)
+
+
+def _is_flat(path: str) -> bool:
+    return path.startswith(tuple(p + name for p in setting("URL_PREFIXES") for name in FLAT_ROUTES))
 
 
 def _is_nested(detail: Any) -> bool:

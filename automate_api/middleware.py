@@ -70,7 +70,7 @@ class ApiMiddleware(_Middleware):
 
     def __call__(self, request: HttpRequest) -> Answer:
         """Answer the request."""
-        if not request.path_info.startswith(errors.API_PREFIX):
+        if not errors.is_api(request.path_info):
             return self.get_response(request)
         problem = _refusal(request)
         if self.is_async:
