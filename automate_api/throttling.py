@@ -141,6 +141,9 @@ class RateThrottle(BaseThrottle):
     def _identity(self, request: Request) -> str:
         principal = getattr(request._request, "principal", None)
         if principal is None or self.by_address:
+            user = None if self.by_address else getattr(request._request, "user", None)
+            if user is not None and user.is_authenticated:
+                return f"user:{user.pk}"
             return f"ip:{client_address(request._request)}"
         return f"{principal.tenant_id}:{principal.id}"
 
