@@ -11,6 +11,7 @@ from automate.api.viewsets import (
     ApprovalViewSet,
     EventViewSet,
     ExecutionViewSet,
+    SchemaViewSet,
     WorkflowViewSet,
     ZapierViewSet,
 )
@@ -22,6 +23,7 @@ router.register("executions", ExecutionViewSet, basename="execution")
 router.register("events", EventViewSet, basename="event")
 router.register("approvals", ApprovalViewSet, basename="approval")
 router.register("zapier", ZapierViewSet, basename="zapier")
+router.register("schema", SchemaViewSet, basename="database-schema")
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("webhooks/<str:source>/", webhook, name="webhook"),

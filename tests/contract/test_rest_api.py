@@ -31,7 +31,6 @@ NOT_MOUNTED = (
     "/api/embed/",
     "/api/rag/",
     "/api/modal/",
-    "/api/automate/schema/",
     "/api/automate/prompts/",
     "/api/v1/jobs/",
     "/api/v1/artifacts/",

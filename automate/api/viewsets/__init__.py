@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from automate.api.viewsets.events import EventIngestView as EventIngestView
     from automate.api.viewsets.events import EventViewSet as EventViewSet
     from automate.api.viewsets.executions import ExecutionViewSet as ExecutionViewSet
+    from automate.api.viewsets.schema import SchemaViewSet as SchemaViewSet
     from automate.api.viewsets.workflows import WorkflowViewSet as WorkflowViewSet
     from automate.api.viewsets.zapier import ZapierViewSet as ZapierViewSet
 
@@ -18,6 +19,7 @@ _HOMES = {
     "EventIngestView": "automate.api.viewsets.events",
     "EventViewSet": "automate.api.viewsets.events",
     "ExecutionViewSet": "automate.api.viewsets.executions",
+    "SchemaViewSet": "automate.api.viewsets.schema",
     "WorkflowViewSet": "automate.api.viewsets.workflows",
     "ZapierViewSet": "automate.api.viewsets.zapier",
 }
