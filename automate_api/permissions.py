@@ -44,6 +44,17 @@ class HasRole(BasePermission):
         return True
 
 
+class InScope(BasePermission):
+    """The scopes of the caller's key cover the request; views check this besides their own permissions."""
+
+    message = "The scopes of this API key do not cover this request"
+
+    def has_permission(self, request: Request, view: Any) -> bool:
+        """Tell whether the caller's key, if there is one, was given for this."""
+        principal = request.auth
+        return not isinstance(principal, Principal) or _in_scope(principal, view, request.method or "")
+
+
 class IsStaff(BasePermission):
     """The caller is a staff user, or a key of the role admin that belongs to no user."""
 
@@ -51,7 +62,10 @@ class IsStaff(BasePermission):
 
     def has_permission(self, request: Request, view: Any) -> bool:
         """Tell whether the caller is staff."""
-        return isinstance(request.auth, Principal) and request.auth.is_staff
+        if isinstance(request.auth, Principal):
+            return request.auth.is_staff
+        user = request.user
+        return bool(user is not None and user.is_authenticated and getattr(user, "is_staff", False))
 
 
 def required_role(view: Any, method: str) -> Role:

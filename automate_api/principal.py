@@ -45,6 +45,10 @@ class Principal:
         return self.role.includes(role)
 
 
+class NoAccount(AccessDenied, AttributeError):
+    """This API key belongs to no user; use a key or a token of a user."""
+
+
 class KeyUser(AnonymousUser):
     """What `request.user` is for a key that belongs to no person: authenticated, with no account."""
 
@@ -60,6 +64,12 @@ class KeyUser(AnonymousUser):
     def is_anonymous(self) -> bool:  # type: ignore[override]
         """Always false."""
         return False
+
+    def __getattr__(self, name: str) -> Any:
+        """Refuse what only a person's account has, so that a view that asks for it answers 403."""
+        raise NoAccount(
+            f"This API key belongs to no user, so it has no {name!r}; use a key or a token of a user"
+        )
 
 
 def of_key(key: ApiKey, *, wanted: str | None) -> Principal:

@@ -6,22 +6,24 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any, ClassVar
 
-from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.db import IntegrityError, transaction
+from django.db.models import Model, QuerySet
+from django.http import Http404, HttpRequest
 from django.http.response import HttpResponseBase
 from drf_spectacular.openapi import AutoSchema
 from rest_framework import mixins, viewsets
 from rest_framework.exceptions import AuthenticationFailed, NotAuthenticated
 from rest_framework.request import Request
 from rest_framework.response import Response
+from rest_framework.serializers import BaseSerializer
 from rest_framework.views import APIView
 
 from automate_api import errors, idempotency, throttling
 from automate_api.authentication import AutomateAuthentication
 from automate_api.pagination import StandardPagination
 from automate_api.parsing import JSONNegotiation, StrictJSONParser
-from automate_api.permissions import HasRole
-from automate_api.principal import Principal
+from automate_api.permissions import HasRole, InScope
+from automate_api.principal import TENANT_HEADER, Principal, of_user
 from automate_api.rendering import ORJSONRenderer
 from automate_api.v1.mixins import (
     ConfigurableMixin,
@@ -30,9 +32,10 @@ from automate_api.v1.mixins import (
     RateLimitMixin,
     StaffOnlyMixin,
     TenantFilterMixin,
+    keep_in_tenant,
 )
 from automate_core.context import tenant_scope
-from automate_core.errors import AutomateError
+from automate_core.errors import AutomateError, Conflict
 from automate_core.models import Role, TenantOwned
 
 __all__ = [
@@ -44,9 +47,18 @@ __all__ = [
     "ConfigurableMixin",
     "PublicAPIMixin",
     "RateLimitMixin",
+    "RowRefused",
     "StaffOnlyMixin",
     "TenantFilterMixin",
 ]
+
+
+_SUFFIXES = ("(?P<format>", "<drf_format_suffix")
+"""What marks the routes of a router with format suffixes, such as `/items.json`."""
+
+
+class RowRefused(Conflict):
+    """The database refuses this change: another row has these values, or rows depend on this one."""
 
 
 class BaseAPIView(ConfigurableMixin, CORSMixin, APIView):
@@ -54,6 +66,8 @@ class BaseAPIView(ConfigurableMixin, CORSMixin, APIView):
 
     Class attributes to set: `required_roles` (action or method -> least Role), `api_scope` (name scoped keys
     use), `throttle_scope` (names the setting RATE_<scope>), `unique_keys` (refuse duplicate keys in bodies).
+    Scopes of keys hold whatever `permission_classes` are. `authentication_classes` may be a project's own: the
+    user they find is then looked up among the members of tenants.
     """
 
     required_roles: ClassVar[Mapping[str, Role]] = {}
@@ -72,9 +86,14 @@ class BaseAPIView(ConfigurableMixin, CORSMixin, APIView):
     schema = AutoSchema()
 
     _scope: ExitStack
+    _suffix: str = "json"
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         """Answer the request; the response is rendered before the tenant scope ends."""
+        route = str(getattr(request.resolver_match, "route", ""))
+        if any(mark in route for mark in _SUFFIXES):
+            # A router's suffix is not for handlers: they are written without it.
+            self._suffix = kwargs.pop("format", "json")
         with ExitStack() as scope:
             self._scope = scope
             return super().dispatch(request, *args, **kwargs)
@@ -86,6 +105,10 @@ class BaseAPIView(ConfigurableMixin, CORSMixin, APIView):
         if not isinstance(caller, Principal):
             raise NotAuthenticated()
         return caller
+
+    def get_permissions(self) -> Sequence[Any]:
+        """Return the view's permissions; a key's scopes are checked besides, whatever they are."""
+        return [InScope(), *super().get_permissions()]
 
     def get_exception_handler(self) -> Callable[[Exception, Any], Response]:
         """Return the one place that decides how errors look."""
@@ -99,6 +122,7 @@ class BaseAPIView(ConfigurableMixin, CORSMixin, APIView):
         request.version, request.versioning_scheme = self.determine_version(request, *args, **kwargs)
         try:
             self.perform_authentication(request)
+            _recognise(request)
         except (AuthenticationFailed, AutomateError):
             self.check_throttles(request)
             raise
@@ -107,6 +131,8 @@ class BaseAPIView(ConfigurableMixin, CORSMixin, APIView):
         self.check_throttles(request)
         if not self.public and not isinstance(request.auth, Principal):
             raise NotAuthenticated()
+        if self._suffix != "json":
+            raise Http404
         self.check_permissions(request)
         self._make_idempotent(request)
 
@@ -153,6 +179,10 @@ class BaseViewSet(BaseAPIView, viewsets.GenericViewSet[Any]):
             return queryset.filter(tenant_id=self.principal.tenant_id)
         return queryset
 
+    def paginate_queryset(self, queryset: Any) -> Any:
+        """Return a page of the rows; by primary key where they have no order, or pages would overlap."""
+        return super().paginate_queryset(_ordered(queryset))
+
 
 class BaseModelViewSet(
     mixins.CreateModelMixin,
@@ -162,8 +192,57 @@ class BaseModelViewSet(
     mixins.ListModelMixin,
     BaseViewSet,
 ):
-    """Create, read, update, delete and list the rows of `queryset` through `serializer_class`."""
+    """Create, read, update, delete and list the rows of `queryset` through `serializer_class`.
+
+    Rows of a tenant-owned model are made and kept in the caller's tenant. Rows of any other model are everybody's
+    who has the role, in whichever tenant: put TenantFilterMixin in front of a model with a tenant column of its own.
+    """
+
+    def perform_create(self, serializer: BaseSerializer[Any]) -> None:
+        """Save a new row; raises RowRefused."""
+        self._save(serializer)
+
+    def perform_update(self, serializer: BaseSerializer[Any]) -> None:
+        """Save a changed row; raises RowRefused."""
+        self._save(serializer)
+
+    def perform_destroy(self, instance: Model) -> None:
+        """Delete a row; raises RowRefused when others protect it."""
+        try:
+            with transaction.atomic():
+                instance.delete()
+        except IntegrityError as error:
+            raise RowRefused() from error
+
+    def _save(self, serializer: BaseSerializer[Any]) -> None:
+        model = getattr(getattr(serializer, "Meta", None), "model", None)
+        if model is not None and issubclass(model, TenantOwned):
+            keep_in_tenant(serializer, "tenant", self.principal.tenant_id)
+        try:
+            with transaction.atomic():
+                serializer.save()
+        except IntegrityError as error:
+            raise RowRefused() from error
 
 
 class BaseReadOnlyViewSet(mixins.RetrieveModelMixin, mixins.ListModelMixin, BaseViewSet):
     """List and read the rows of `queryset` through `serializer_class`."""
+
+
+def _recognise(request: Request) -> None:
+    """Make a caller with a tenant and a role of a user whom a project's own authentication found."""
+    user = request.user
+    if isinstance(request.auth, Principal) or user is None or not user.is_authenticated:
+        return
+    caller = of_user(user, wanted=request.headers.get(TENANT_HEADER))
+    request.auth = caller
+    request._request.principal = caller  # type: ignore[attr-defined]
+
+
+def _ordered(queryset: Any) -> Any:
+    if not isinstance(queryset, QuerySet) or queryset.ordered:
+        return queryset
+    query = queryset.query
+    if query.is_sliced or query.distinct_fields or query.combinator:
+        return queryset
+    return queryset.order_by(queryset.model._meta.pk.name)
