@@ -115,10 +115,13 @@ class ZapierViewSet(BaseViewSet):
     api_scope = "zapier"
     unique_keys = True
     required_roles = {"triggers": Role.VIEWER, "subscribe": Role.EDITOR, "unsubscribe": Role.EDITOR}
-    available_triggers: ClassVar[Sequence[str | Mapping[str, str]]] = ()
+    available_triggers: ClassVar[Sequence[str | Mapping[str, str]]] = []
 
-    def validate_callback_url(self, url: str) -> str:
-        """Return the URL that will be called, or raise: it has to be https and public, or on the allow-list."""
+    def validate_callback_url(self, url: str) -> str | bool:
+        """Return the URL that will be called, or raise: it has to be https and public, or on the allow-list.
+
+        An override may also return whether `url` is good. Whatever it says, deliveries go through the guarded client.
+        """
         return verbs.checked_callback_url(url)
 
     @extend_schema(
@@ -160,7 +163,7 @@ class ZapierViewSet(BaseViewSet):
         serializer.is_valid(raise_exception=True)
         given = serializer.validated_data
         self._check_offered(given["event_type"])
-        url = self.validate_callback_url(given["callback_url"])
+        url = self._callback_url(given["callback_url"])
         made = verbs.subscribe(event_type=given["event_type"], callback_url=url, by=self.principal.id)
         made.subscription.secret = made.secret  # type: ignore[attr-defined]
         return ConfidentialResponse(SubscribedSerializer(made.subscription).data, status=201)
@@ -183,6 +186,12 @@ class ZapierViewSet(BaseViewSet):
         for subscription in verbs.find(**serializer.validated_data):
             verbs.unsubscribe(subscription, by=self.principal.id)
         return Response(status=204)
+
+    def _callback_url(self, url: str) -> str:
+        checked = self.validate_callback_url(url)
+        if not checked:
+            raise ValidationFailed.of([Problem("callback_url", "is not a URL this service calls")])
+        return url if checked is True else checked
 
     def _offered(self) -> list[dict[str, str]]:
         declared = [_as_mapping(one) for one in self.available_triggers or samples.known_types()]

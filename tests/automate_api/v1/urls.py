@@ -14,6 +14,9 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.routers import DefaultRouter
 
+from automate.api.services import WorkflowService
+from automate.api.viewsets import SchemaViewSet, WorkflowViewSet, ZapierViewSet
+from automate.models import Automation
 from automate_api.models import ApiKey
 from automate_api.v1.base import (
     BaseAPIView,
@@ -26,6 +29,7 @@ from automate_api.v1.base import (
     StaffOnlyMixin,
     TenantFilterMixin,
 )
+from automate_api.v1.views import EventIngestView
 from automate_core.models import Membership, Tenant
 
 handler404 = "automate_api.errors.handler404"
@@ -157,7 +161,35 @@ class OpenCorsViewSet(CORSMixin, PublicAPIMixin, viewsets.ViewSet):
         return Response({}, status=201)
 
 
+class ShoutingService(WorkflowService):
+    def create(self, **fields: Any) -> Automation:
+        return super().create(**{**fields, "name": fields["name"].upper()})
+
+
+class ShoutingWorkflowViewSet(WorkflowViewSet):
+    service_class = ShoutingService
+
+
+class FewTriggersViewSet(ZapierViewSet):
+    available_triggers = [*ZapierViewSet.available_triggers, {"event_type": "order.paid", "name": "Paid!"}]
+
+
+class OwnCallbacksViewSet(ZapierViewSet):
+    def validate_callback_url(self, url: str) -> str | bool:
+        if "moved" in url:
+            return super().validate_callback_url(url.replace("moved", "here"))
+        return url.startswith("https://hooks.example.com/")
+
+
+class FewerAppsViewSet(SchemaViewSet):
+    excluded_apps = [*SchemaViewSet.excluded_apps, "automate"]
+
+
 router = DefaultRouter()
+router.register("workflows", ShoutingWorkflowViewSet, basename="workflow")
+router.register("few-triggers", FewTriggersViewSet, basename="few-triggers")
+router.register("own-callbacks", OwnCallbacksViewSet, basename="own-callbacks")
+router.register("fewer-apps", FewerAppsViewSet, basename="fewer-apps")
 router.register("groups", GroupViewSet)
 router.register("tenants", TenantViewSet)
 router.register("keys", KeyViewSet, basename="key")
@@ -169,6 +201,7 @@ router.register("plain-limited", PlainLimitedViewSet, basename="plain-limited")
 router.register("cors", OpenCorsViewSet, basename="cors")
 
 urlpatterns = [
+    path("api/ingest/", EventIngestView.as_view()),
     path("api/own/", OwnAuthenticationView.as_view()),
     path("api/", include(router.urls)),
     path("backend/automation/", include("automate_api.v1.urls")),
