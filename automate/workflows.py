@@ -1,22 +1,24 @@
-"""What may be done to a workflow: create, update, delete, restore a version. A changed graph is a new version."""
+"""What may be done to a workflow: create, update, draw, delete, restore a version. A changed graph is a new version.
+
+What is drawn may be a draft: it becomes a version once it compiles. Where nodes are drawn is kept beside the versions.
+"""
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
-import orjson
 from django.db import IntegrityError, transaction
-from django.utils import timezone
 from django.utils.text import slugify
 
+from automate.drawings import drawn_graph, is_position, kept_positions, position_problems, split
 from automate.enums import TriggerType
 from automate.graph import graph_problems
-from automate.models import Automation, Trigger, WorkflowVersion
+from automate.models import Automation
+from automate.publishing import publish
 from automate.runtime.plans import find_handler
-from automate.timetable import Timetable
-from automate.triggers import trigger_problems, trigger_spec
+from automate.triggers import trigger_problems
 from automate_core import audit
 from automate_core.errors import NotFound, Problem, ValidationFailed
 from automate_core.models import current_tenant_id
@@ -30,11 +32,21 @@ def problems(
     *, graph: Any = None, trigger_type: Any = TriggerType.MANUAL, trigger_config: Any = None
 ) -> list[Problem]:
     """Return everything wrong with a workflow's graph and trigger; fields are as in the REST body."""
-    found = [
-        Problem(f"graph.{problem.field}".rstrip("."), problem.message)
-        for problem in (graph_problems(graph, find_handler) if graph is not None else [])
-    ]
+    found = [] if graph is None else drawing_problems(graph)
     return found + trigger_problems(trigger_type, {} if trigger_config is None else trigger_config)
+
+
+def drawing_problems(graph: Any) -> list[Problem]:
+    """Return everything that is wrong with a graph; fields begin with `graph`."""
+    return [
+        Problem(f"graph.{problem.field}".rstrip("."), problem.message)
+        for problem in (*graph_problems(graph, find_handler), *position_problems(graph))
+    ]
+
+
+def draft_problems(automation: Automation) -> list[Problem]:
+    """Return what keeps the workflow's draft from becoming a version; nothing when it has no draft."""
+    return [] if automation.draft is None else drawing_problems(automation.draft)
 
 
 def create_workflow(
@@ -68,17 +80,19 @@ def create_workflow(
     found += problems(graph=graph, trigger_type=trigger_type, trigger_config=trigger_config)
     if found:
         raise ValidationFailed.of(found)
+    meaning, layout = split(graph or EMPTY_GRAPH)
     automation = Automation(
         tenant_id=current_tenant_id(),
         name=name,
         slug=slug or _free_slug(name),
         description=description,
         enabled=enabled,
+        layout=layout,
     )
     try:
         with transaction.atomic():
             automation.save(force_insert=True)
-            _publish(automation, dict(graph or EMPTY_GRAPH), trigger_type, dict(trigger_config or {}), user)
+            publish(automation, meaning, trigger_type, dict(trigger_config or {}), user)
             audit.record(
                 actor=by,
                 action="workflow.create",
@@ -105,13 +119,14 @@ def update_workflow(
 ) -> Automation:
     """Change what is given and nothing else; a new version arises only when graph or trigger differ.
 
+    A graph takes the place of the draft, if there is one. Nodes it gives no position to stay where they are drawn.
+
     Raises:
+        NotFound: it was deleted.
         ValidationFailed: with every wrong field.
     """
-    with transaction.atomic():
-        automation = Automation.all_tenants.select_for_update().get(pk=automation.pk)
+    with _held(automation, by=by, action="workflow.update") as automation:
         live = automation.live_version
-        before = _facts(automation)
         new_graph = _pick(graph, live.graph if live else EMPTY_GRAPH)
         new_type = _pick(trigger_type, live.trigger_type if live else TriggerType.MANUAL.value)
         new_config = _pick(trigger_config, live.trigger_config if live else {})
@@ -123,20 +138,80 @@ def update_workflow(
         automation.slug = _pick(slug, automation.slug)
         automation.description = _pick(description, automation.description)
         automation.enabled = _pick(enabled, automation.enabled)
+        meaning, layout = split(new_graph)
+        if graph is not _UNSET:
+            automation.draft = None
+            automation.layout = {**kept_positions(automation.layout, meaning), **layout}
         try:
             with transaction.atomic():
                 automation.save()
         except IntegrityError as error:
             raise _slug_taken(automation.slug) from error
-        _publish(automation, dict(new_graph), new_type, dict(new_config), user)
-        audit.record(
-            actor=by,
-            action="workflow.update",
-            target=f"workflow:{automation.id}",
-            before=before,
-            after=_facts(automation),
-        )
+        publish(automation, meaning, new_type, dict(new_config), user)
     return automation
+
+
+def draw(
+    automation: Automation,
+    change: Callable[[dict[str, Any]], dict[str, Any]],
+    *,
+    by: str,
+    user: Any = None,
+) -> Automation:
+    """Change the drawn graph: it becomes the next version if it compiles, else it is kept as the draft.
+
+    Changes of one graph at the same time follow each other; none is lost.
+
+    Args:
+        automation: the workflow.
+        change: takes the drawn graph, positions included, and returns the new one; it may raise.
+        by: who does it, for the audit trail.
+        user: the user who does it, when there is one.
+
+    Raises:
+        NotFound: it was deleted.
+        ValidationFailed: a node has an impossible position.
+    """
+    with _held(automation, by=by, action="workflow.draw") as automation:
+        graph = change(drawn_graph(automation))
+        if found := position_problems(graph):
+            raise ValidationFailed.of(found)
+        meaning, layout = split(graph)
+        is_ready = not graph_problems(meaning, find_handler)
+        automation.layout = layout
+        automation.draft = None if is_ready else meaning
+        automation.save()
+        if is_ready:
+            live = automation.live_version
+            kind, config = (
+                (live.trigger_type, live.trigger_config) if live else (TriggerType.MANUAL.value, {})
+            )
+            publish(automation, meaning, kind, dict(config), user)
+    return automation
+
+
+def place_node(automation: Automation, node_id: str, position: Mapping[str, Any], *, by: str) -> Automation:
+    """Draw a node elsewhere; that is no new version.
+
+    Raises:
+        NotFound: the workflow was deleted, or has no such node.
+        ValidationFailed: the position is none.
+    """
+    if not is_position(position):
+        raise ValidationFailed.of([Problem("position", 'must be an object with the numbers "x" and "y"')])
+    with _held(automation, by=by, action="workflow.move") as automation:
+        if all(node["id"] != node_id for node in drawn_graph(automation)["nodes"]):
+            raise NotFound(f"Workflow {automation.slug!r} has no node {node_id!r}")
+        automation.layout = {**automation.layout, node_id: dict(position)}
+        automation.save(update_fields=["layout", "updated_at"])
+    return automation
+
+
+def settle_draft(automation: Automation, *, by: str, user: Any = None) -> Automation:
+    """Make sure that what is drawn is what runs; raises ValidationFailed with what keeps the draft from running."""
+    if found := draft_problems(automation):
+        raise ValidationFailed.of(found, "What is drawn cannot run yet")
+    return automation if automation.draft is None else draw(automation, dict, by=by, user=user)
 
 
 def delete_workflow(automation: Automation, *, by: str) -> None:
@@ -162,46 +237,18 @@ def restore_version(automation: Automation, number: int, *, by: str, user: Any =
     )
 
 
-def _publish(
-    automation: Automation, graph: dict[str, Any], kind: str, config: dict[str, Any], user: Any
-) -> None:
-    """Make a new live version with its trigger, unless it equals the one that is live."""
-    content = {"graph": graph, "trigger_type": kind, "trigger_config": config}
-    digest = hashlib.sha256(orjson.dumps(content, option=orjson.OPT_SORT_KEYS)).hexdigest()
-    live = automation.live_version
-    if live is not None and live.content_hash == digest:
-        return
-    last = automation.versions.order_by("-number").values_list("number", flat=True).first() or 0
-    version = WorkflowVersion.all_tenants.create(
-        tenant_id=automation.tenant_id,
-        automation=automation,
-        number=last + 1,
-        graph=graph,
-        trigger_type=kind,
-        trigger_config=config,
-        content_hash=digest,
-        created_by=user if getattr(user, "pk", None) else None,
-    )
-    trigger_changed = live is None or (live.trigger_type, live.trigger_config) != (kind, config)
-    if trigger_changed:
-        _replace_trigger(automation, kind, config)
-    automation.live_version = version
-    automation.save(update_fields=["live_version", "updated_at"])
-
-
-def _replace_trigger(automation: Automation, kind: str, config: dict[str, Any]) -> None:
-    """Change the automation's trigger in place, so that what it started keeps pointing at it."""
-    trigger = Trigger.all_tenants.filter(automation=automation).first()
-    if trigger is None:
-        trigger = Trigger(automation=automation, tenant_id=automation.tenant_id)
-    spec = trigger_spec(kind, config, automation_id=str(automation.id))
-    trigger.type, trigger.config, trigger.rule = spec.type, spec.config, spec.rule
-    trigger.event_type, trigger.source = spec.event_type, spec.source
-    trigger.next_fire_at = None
-    if kind == TriggerType.SCHEDULE:
-        fire = Timetable.parse(config, seed=str(trigger.id)).next_after(timezone.now())
-        trigger.next_fire_at = fire.due if fire else None
-    trigger.save()
+@contextmanager
+def _held(automation: Automation, *, by: str, action: str) -> Iterator[Automation]:
+    """Open a transaction with the workflow's row locked and read again, and an audit entry at its end."""
+    with transaction.atomic():
+        audit.lock_chain(automation.tenant_id)
+        held = Automation.all_tenants.select_for_update().filter(pk=automation.pk).first()
+        if held is None:
+            raise NotFound(f"Workflow {automation.slug!r} was deleted")
+        before = _facts(held)
+        yield held
+        target = f"workflow:{held.id}"
+        audit.record(actor=by, action=action, target=target, before=before, after=_facts(held))
 
 
 def _name_problems(name: Any, slug: Any) -> list[Problem]:
@@ -233,6 +280,7 @@ def _facts(automation: Automation) -> dict[str, Any]:
         "enabled": automation.enabled,
         "version": live.number if live else None,
         "content_hash": live.content_hash if live else None,
+        "draft": automation.draft is not None,
     }
 
 

@@ -1,1 +1,0 @@
-"""Reserved for a later release; nothing to import yet."""

@@ -11,7 +11,11 @@ from automate_core.models import TenantOwned
 
 
 class Automation(TenantOwned):
-    """What a user names and switches on; `live_version` is the graph new executions run."""
+    """What a user names and switches on; `live_version` is the graph new executions run.
+
+    `draft` is a graph that is drawn but does not compile yet, `layout` where nodes are drawn, by node id. Both are
+    written by `automate.workflows` alone.
+    """
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     name = models.CharField(max_length=200)
@@ -21,6 +25,8 @@ class Automation(TenantOwned):
     live_version = models.ForeignKey(
         "WorkflowVersion", on_delete=models.SET_NULL, null=True, blank=True, related_name="+"
     )
+    draft = models.JSONField(null=True, blank=True, editable=False)
+    layout = models.JSONField(default=dict, db_default={}, blank=True, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
 

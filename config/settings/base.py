@@ -35,6 +35,7 @@ INSTALLED_APPS = [
     "automate_connectors",
     "automate",
     "automate_modal",
+    "automate_studio",
 ]
 
 MIDDLEWARE = [
@@ -83,6 +84,12 @@ CACHES: dict[str, dict[str, Any]] = {
     "default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": REDIS_URL}
     if REDIS_URL
     else {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}
+}
+
+CHANNEL_LAYERS: dict[str, dict[str, Any]] = {
+    "default": {"BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer", "CONFIG": {"hosts": [REDIS_URL]}}
+    if REDIS_URL
+    else {"BACKEND": "automate.realtime.layers.PostgresChannelLayer"}
 }
 
 AUTH_PASSWORD_VALIDATORS = [

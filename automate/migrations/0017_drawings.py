@@ -1,0 +1,20 @@
+from django.db import migrations, models
+
+
+class Migration(migrations.Migration):
+    """Keeps what is drawn of a workflow: a graph that does not compile yet, and where nodes are drawn."""
+
+    dependencies = [("automate", "0016_narrowed_lists")]
+
+    operations = [
+        migrations.AddField(
+            model_name="automation",
+            name="draft",
+            field=models.JSONField(blank=True, editable=False, null=True),
+        ),
+        migrations.AddField(
+            model_name="automation",
+            name="layout",
+            field=models.JSONField(blank=True, db_default={}, default=dict, editable=False),
+        ),
+    ]
