@@ -30,7 +30,7 @@ class Event(TenantOwned):
         base_manager_name = "all_tenants"
         constraints = [
             models.UniqueConstraint(
-                fields=["tenant", "source", "dedupe_key"],
+                fields=["tenant", "dedupe_key", "source"],
                 condition=models.Q(dedupe_key__isnull=False),
                 name="automate_event_dedupe",
             ),
@@ -38,9 +38,18 @@ class Event(TenantOwned):
         ]
         indexes = [
             models.Index(fields=["tenant", "-created_at", "-id"], name="automate_event_recent"),
-            models.Index(fields=["tenant", "type", "-created_at", "-id"], name="automate_event_kind"),
-            models.Index(fields=["tenant", "source", "-created_at", "-id"], name="automate_event_from"),
-            models.Index(fields=["trace_id"], condition=~models.Q(trace_id=""), name="automate_event_trace"),
+            # What follows the order is read from the index instead of the table, when a list is narrowed by it too.
+            models.Index(
+                fields=["tenant", "type", "-created_at", "-id", "source"], name="automate_event_by_type"
+            ),
+            models.Index(
+                fields=["tenant", "source", "-created_at", "-id", "type"], name="automate_event_by_source"
+            ),
+            models.Index(
+                fields=["trace_id", "-created_at", "-id"],
+                condition=~models.Q(trace_id=""),
+                name="automate_event_by_trace",
+            ),
         ]
 
     def __str__(self) -> str:

@@ -114,19 +114,30 @@ class Execution(TenantOwned):
         ]
         indexes = [
             models.Index(fields=["tenant", "-created_at", "-id"], name="automate_execution_recent"),
-            models.Index(fields=["tenant", "status", "-created_at", "-id"], name="automate_execution_state"),
+            # What follows the order is read from the index instead of the table, when a list is narrowed by it too.
             models.Index(
-                fields=["automation", "-created_at", "-id"],
-                include=["tenant"],
-                name="automate_execution_runs",
+                fields=["tenant", "event_type", "-created_at", "-id", "status", "automation"],
+                condition=~models.Q(event_type=""),
+                name="automate_execution_by_event",
             ),
             models.Index(
-                fields=["automation", "status", "-created_at", "-id"],
-                include=["tenant"],
-                name="automate_execution_outcome",
+                fields=["tenant", "status", "-created_at", "-id", "event_type"],
+                name="automate_execution_by_status",
             ),
             models.Index(
-                fields=["trace_id"], condition=~models.Q(trace_id=""), name="automate_execution_trace"
+                fields=["automation", "-created_at", "-id", "event_type"],
+                include=["tenant"],
+                name="automate_execution_by_workflow",
+            ),
+            models.Index(
+                fields=["automation", "status", "-created_at", "-id", "event_type"],
+                include=["tenant"],
+                name="automate_execution_by_outcome",
+            ),
+            models.Index(
+                fields=["trace_id", "-created_at", "-id"],
+                condition=~models.Q(trace_id=""),
+                name="automate_execution_by_trace",
             ),
             models.Index(fields=["event"], name="automate_execution_event"),
             models.Index(

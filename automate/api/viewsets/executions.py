@@ -83,11 +83,9 @@ class ExecutionViewSet(BaseReadOnlyViewSet):
             "created_at__gte": filters.moment(params, "since"),
             "created_at__lte": filters.moment(params, "until"),
             "trace_id": filters.text(params, "trace_id"),
-            "event__type": filters.text(params, "event_type"),
+            "event_type": filters.text(params, "event_type"),
         }
         given = {name: value for name, value in wanted.items() if value is not None}
-        if "event__type" in given:
-            given["event__tenant_id"] = self.principal.tenant_id
         return queryset.filter(**given).order_by("-created_at", "-id")
 
     def get_serializer_class(self) -> type[Any]:

@@ -1,0 +1,104 @@
+"""Let the index that puts a list in its order also hold what else it may be narrowed by.
+
+What an entry of the index tells is not looked up in the table: a list narrowed by two things reads, and counts, entries
+of the index of one of them, even where few or no rows have both.
+"""
+
+from __future__ import annotations
+
+from django.contrib.postgres.operations import AddIndexConcurrently, RemoveIndexConcurrently
+from django.db import migrations, models
+
+NEWEST = ("-created_at", "-id")
+ADDED = [
+    (
+        "execution",
+        models.Index(
+            fields=["tenant", "event_type", *NEWEST, "status", "automation"],
+            condition=~models.Q(event_type=""),
+            name="automate_execution_by_event",
+        ),
+    ),
+    (
+        "execution",
+        models.Index(
+            fields=["tenant", "status", *NEWEST, "event_type"],
+            name="automate_execution_by_status",
+        ),
+    ),
+    (
+        "execution",
+        models.Index(
+            fields=["automation", *NEWEST, "event_type"],
+            include=["tenant"],
+            name="automate_execution_by_workflow",
+        ),
+    ),
+    (
+        "execution",
+        models.Index(
+            fields=["automation", "status", *NEWEST, "event_type"],
+            include=["tenant"],
+            name="automate_execution_by_outcome",
+        ),
+    ),
+    (
+        "execution",
+        models.Index(
+            fields=["trace_id", *NEWEST],
+            condition=~models.Q(trace_id=""),
+            name="automate_execution_by_trace",
+        ),
+    ),
+    ("event", models.Index(fields=["tenant", "type", *NEWEST, "source"], name="automate_event_by_type")),
+    ("event", models.Index(fields=["tenant", "source", *NEWEST, "type"], name="automate_event_by_source")),
+    (
+        "event",
+        models.Index(
+            fields=["trace_id", *NEWEST], condition=~models.Q(trace_id=""), name="automate_event_by_trace"
+        ),
+    ),
+]
+REMOVED = {"execution": ("state", "runs", "outcome", "trace"), "event": ("kind", "from", "trace")}
+
+# Found by the key alone, and still unique all the while.
+KEY_FIRST = [
+    "CREATE UNIQUE INDEX CONCURRENTLY automate_event_dedupe_key ON automate_event (tenant_id, dedupe_key, source)"
+    " WHERE dedupe_key IS NOT NULL",
+    "DROP INDEX CONCURRENTLY automate_event_dedupe",
+    "ALTER INDEX automate_event_dedupe_key RENAME TO automate_event_dedupe",
+]
+SOURCE_FIRST = [KEY_FIRST[0].replace("dedupe_key, source", "source, dedupe_key"), *KEY_FIRST[1:]]
+
+
+def dedupe(*fields: str) -> models.UniqueConstraint:
+    """Return the constraint on dedupe keys with its columns in an order."""
+    return models.UniqueConstraint(
+        fields=fields, condition=models.Q(dedupe_key__isnull=False), name="automate_event_dedupe"
+    )
+
+
+class Migration(migrations.Migration):
+    # Executions and events go on being written meanwhile, however many there are.
+    atomic = False
+
+    dependencies = [("automate", "0015_queues")]
+
+    operations = [
+        *(AddIndexConcurrently(model, index) for model, index in ADDED),
+        *(
+            RemoveIndexConcurrently(model, f"automate_{model}_{name}")
+            for model, names in REMOVED.items()
+            for name in names
+        ),
+        migrations.SeparateDatabaseAndState(
+            database_operations=[
+                migrations.RunSQL(sql=forwards, reverse_sql=backwards)
+                for forwards, backwards in zip(KEY_FIRST, reversed(SOURCE_FIRST), strict=True)
+            ],
+            state_operations=[
+                migrations.RemoveConstraint("event", "automate_event_dedupe"),
+                migrations.AddConstraint("event", dedupe("tenant", "dedupe_key", "source")),
+            ],
+        ),
+    ]
