@@ -20,6 +20,8 @@ from rest_framework.utils.urls import remove_query_param, replace_query_param
 from automate_api.conf import setting
 
 _LONGEST_CURSOR = 2_000
+_SKIPPED_WHOLE = 500
+"""Rows read only to be skipped; of more than these, nothing but the key is read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +100,7 @@ class StandardPagination(PageNumberPagination):
             raise NotFound(
                 f"Only the first {limit} rows have page numbers; follow `next`, or narrow the list"
             )
-        rows = list(queryset[first : first + size + 1])
+        rows = _slice(queryset, first, size + 1)
         if not rows and number > 1:
             raise NotFound(f"There is no page {number}")
         # The last page tells the count by itself.
@@ -141,6 +143,14 @@ def bounded_count(queryset: QuerySet[Any] | Sequence[Any], limit: int) -> int:
     if isinstance(queryset, QuerySet):
         return queryset.order_by()[:limit].count()
     return min(len(queryset), limit)
+
+
+def _slice(queryset: Any, first: int, number: int) -> list[Any]:
+    """Return `number` rows after the `first` ones; what is skipped is read from an index, where there is one."""
+    if first <= _SKIPPED_WHOLE or not isinstance(queryset, QuerySet):
+        return list(queryset[first : first + number])
+    keys = queryset.prefetch_related(None).values("pk")[first : first + number]
+    return list(queryset.filter(pk__in=keys))
 
 
 def cursor_of(row: Any, fields: Sequence[str]) -> str:

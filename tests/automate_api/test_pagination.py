@@ -12,6 +12,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from automate.models import Automation, Event
+from automate_api import pagination
 from automate_api.pagination import bounded_count
 from automate_core.models import Tenant
 from tests.automate.api.conftest import make_workflow
@@ -97,6 +98,22 @@ def test_page_after_the_last_row_is_404(key_client: MakeClient, events: list[str
         "previous": None,
         "results": [],
     }
+
+
+def test_page_far_from_the_first_reads_the_rows_of_that_page_alone(
+    key_client: MakeClient, events: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pagination, "_SKIPPED_WHOLE", 3)
+    client = key_client()
+    client.get(EVENTS)
+    for number, expected in ((2, events[2:4]), (3, events[4:6]), (5, events[8:])):
+        with CaptureQueriesContext(connection) as captured:
+            page = client.get(f"{EVENTS}?page_size=2&type=a&page={number}").json()
+        read = captured[1]["sql"]
+        keys = 'IN (SELECT U0."id" AS "pk" FROM "automate_event" U0'
+        assert (ids(page), keys in read, read.count("OFFSET")) == (expected, number > 2, 1)
+        assert (page["count"], len(captured)) == (10, 2 + (number < 5))
+    assert client.get(f"{EVENTS}?page_size=2&page=6").status_code == 404
 
 
 @pytest.mark.parametrize("ordering", ["name", "-name", "created_at", "-updated_at", "enabled", "-enabled"])
