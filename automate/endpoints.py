@@ -6,12 +6,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
-from django.db.models import Count, F, Q
+from django.db.models import Count, F
 from django.db.models.expressions import Combinable, OuterRef, Subquery
 
 from automate.enums import ExecutionStatus, StepStatus
 from automate.executions import control
 from automate.executions.start import start_execution
+from automate.graph import Plan
 from automate.models import Automation, Execution, StepRun
 from automate.runtime import plans
 from automate_core.endpoints import EndpointBackend, RunChange, RunState, RunStatus, endpoint_registry
@@ -56,13 +57,13 @@ class AutomationBackend(EndpointBackend):
             raise ValidationFailed(error.message, details=renamed) from error
 
     def state(self, run_id: UUID) -> RunState | None:
-        """Return where the execution stands; its progress is the share of the nodes that are done."""
-        execution = Execution.objects.filter(pk=run_id).defer("context", "output").first()
+        """Return where the execution stands."""
+        columns = ("status", "error_code", "error_summary", "started_at", "finished_at")
+        execution = Execution.objects.filter(pk=run_id).only(*columns).first()
         if execution is None:
             return None
         return RunState(
             status=RunStatus(execution.status),
-            progress=_progress(execution),
             error_code=execution.error_code,
             error_message=execution.error_summary,
             started_at=execution.started_at,
@@ -95,6 +96,18 @@ class AutomationBackend(EndpointBackend):
             for step in steps.only("seq", "started_at", "finished_at", *columns)[:limit]
         ]
 
+    def progress(self, run_id: UUID) -> float | None:
+        """Return the share of the nodes that are done."""
+        execution = Execution.objects.filter(pk=run_id).only("status", "version_id").first()
+        plan = _plan(execution) if execution else None
+        if execution is None or plan is None or not plan.nodes:
+            return None
+        if execution.status == ExecutionStatus.SUCCESS:
+            return 1.0
+        of_nodes = StepRun.objects.filter(execution=execution, path=F("node_key"), status__in=_DONE)
+        done: int = of_nodes.aggregate(n=Count("path", distinct=True))["n"]
+        return round(min(done / len(plan.nodes), 1.0), 4)
+
     def cancel(self, run_id: UUID, *, by: str) -> None:
         """Cancel the execution and those its steps wait for."""
         execution = Execution.objects.filter(pk=run_id).first()
@@ -113,17 +126,6 @@ def _as_input(field: str) -> str:
     return f"input{field.removeprefix('payload')}" if field.startswith("payload") else field
 
 
-def _progress(execution: Execution) -> float | None:
-    if execution.status == ExecutionStatus.SUCCESS:
-        return 1.0
-    plan = _plan(execution)
-    if plan is None or not plan.nodes:
-        return None
-    of_nodes = StepRun.objects.filter(execution=execution, path=F("node_key"))
-    done = of_nodes.aggregate(n=Count("path", filter=Q(status__in=_DONE), distinct=True))["n"]
-    return round(min(done / len(plan.nodes), 1.0), 4)
-
-
 def _last_output(execution: Execution) -> Any:
     plan = _plan(execution)
     if plan is None:
@@ -136,7 +138,7 @@ def _last_output(execution: Execution) -> Any:
     return outputs[0] if len(outputs) == 1 else None
 
 
-def _plan(execution: Execution) -> Any:
+def _plan(execution: Execution) -> Plan | None:
     version_id = str(execution.version_id)
     live = plans.load([version_id]).get(version_id)
     return live.plan if live else None

@@ -42,10 +42,9 @@ TERMINAL = frozenset({RunStatus.SUCCESS, RunStatus.FAILED, RunStatus.CANCELLED})
 
 @dataclass(frozen=True, slots=True)
 class RunState:
-    """A run as it stands; `progress` is from 0 to 1, None when nobody can tell."""
+    """A run as it stands."""
 
     status: RunStatus
-    progress: float | None = None
     error_code: str = ""
     error_message: str = ""
     started_at: datetime | None = None
@@ -110,6 +109,10 @@ class EndpointBackend(ABC):
             Conflict: it is over.
             NotFound: it is gone.
         """
+
+    def progress(self, run_id: UUID) -> float | None:
+        """Return how far a run is, from 0 to 1; None when nobody can tell."""
+        return None
 
     def wait(self, run_id: UUID, *, seconds: float) -> RunState | None:
         """Return the state a run has when it ends, or after `seconds`; None when it is gone."""

@@ -68,7 +68,11 @@ def change_endpoint(endpoint: Endpoint, *, by: str, **changes: Any) -> Endpoint:
             setattr(held, name, changes.get(name, getattr(held, name)))
         _save(held)
         audit.record(
-            actor=by, action="endpoint.update", target=f"endpoint:{held.id}", before=before, after=_facts(held)
+            actor=by,
+            action="endpoint.update",
+            target=f"endpoint:{held.id}",
+            before=before,
+            after=_facts(held),
         )
     return held
 

@@ -36,7 +36,6 @@ INLINE_BYTES = 65_536
 OUTPUT_NAME = "output.json"
 
 
-
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """What a run left: the output its job carries, and the artifact, in its place already but not saved yet."""

@@ -31,9 +31,8 @@ def schema_problems(schema: Any) -> list[Problem]:
     """Return what is wrong with an input schema; fields are paths inside it."""
     if not isinstance(schema, Mapping) or schema.get("type", "object") != "object":
         return [Problem("", 'must be a JSON Schema of an object: {"type": "object", "properties": {...}}')]
-    found, count = [], 0
-    for where, inner, depth in _schemas(schema, "", 1):
-        count += 1
+    found: list[Problem] = []
+    for count, (where, inner, depth) in enumerate(_schemas(schema, "", 1), start=1):
         if depth > MAX_DEPTH or count > MAX_SCHEMAS:
             return [*found, Problem(where, f"has more than {MAX_DEPTH} levels or {MAX_SCHEMAS} schemas")]
         found += _keyword_problems(inner, where)

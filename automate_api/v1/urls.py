@@ -32,3 +32,15 @@ if apps.is_installed("automate"):
         path("automate/", include("automate.api.urls")),
         path("v1/", include(router.urls)),
     ]
+
+if apps.is_installed("automate_modal"):
+    from automate_api.v1.views import ArtifactViewSet, EndpointViewSet, JobViewSet
+
+    modal_router = SimpleRouter()
+    modal_router.register("endpoints", EndpointViewSet, basename="v1-endpoint")
+    modal_router.register("jobs", JobViewSet, basename="v1-job")
+    modal_router.register("artifacts", ArtifactViewSet, basename="v1-artifact")
+    urlpatterns += [
+        path("modal/", include("automate_modal.api.urls")),
+        path("v1/", include(modal_router.urls)),
+    ]

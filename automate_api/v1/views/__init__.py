@@ -9,11 +9,17 @@ if TYPE_CHECKING:
     from automate.api.viewsets import EventIngestView as EventIngestView
     from automate.api.viewsets import EventViewSet as EventViewSet
     from automate.api.viewsets import ExecutionViewSet as ExecutionViewSet
+    from automate_api.v1.views.artifacts import ArtifactViewSet as ArtifactViewSet
+    from automate_api.v1.views.endpoints import EndpointViewSet as EndpointViewSet
+    from automate_api.v1.views.jobs import JobViewSet as JobViewSet
 
 _HOMES = {
+    "ArtifactViewSet": "automate_api.v1.views.artifacts",
+    "EndpointViewSet": "automate_api.v1.views.endpoints",
     "EventIngestView": "automate.api.viewsets",
     "EventViewSet": "automate.api.viewsets",
     "ExecutionViewSet": "automate.api.viewsets",
+    "JobViewSet": "automate_api.v1.views.jobs",
 }
 
 

@@ -1,0 +1,123 @@
+"""The v1 resource endpoint: create, read, change, delete and run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from django.db.models import Q, QuerySet
+from django.http.response import HttpResponseBase
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_view
+from rest_framework.decorators import action
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from automate_api import filters
+from automate_api.v1.base import BaseAPIView, BaseReadOnlyViewSet
+from automate_core.models import Role
+from automate_modal import endpoints
+from automate_modal.api import examples
+from automate_modal.api.calls import ID_OR_SLUG, StartsJobs, valid
+from automate_modal.api.finding import find_endpoint
+from automate_modal.api.serializers import (
+    EndpointListSerializer,
+    EndpointRunSerializer,
+    EndpointSerializer,
+    EndpointWriteSerializer,
+    JobSerializer,
+)
+from automate_modal.models import Endpoint
+
+ORDERING = ("created_at", "updated_at", "name", "slug", "enabled")
+
+
+@extend_schema_view(
+    list=extend_schema(
+        responses=EndpointListSerializer(many=True),
+        parameters=[
+            OpenApiParameter("kind", OpenApiTypes.STR),
+            OpenApiParameter("enabled", OpenApiTypes.BOOL),
+            OpenApiParameter("search", OpenApiTypes.STR, description="part of the name or slug"),
+            OpenApiParameter(
+                "ordering", OpenApiTypes.STR, enum=[*ORDERING, *(f"-{name}" for name in ORDERING)]
+            ),
+        ],
+    ),
+    retrieve=extend_schema(parameters=[ID_OR_SLUG]),
+)
+class EndpointViewSet(BaseReadOnlyViewSet, StartsJobs):
+    """Create, read, change, delete and run endpoints, named by id or slug."""
+
+    queryset = Endpoint.all_tenants.all()
+    serializer_class = EndpointSerializer
+    api_scope = "endpoints"
+    unique_keys = True
+    required_roles: ClassVar[Mapping[str, Role]] = {"run": Role.RUNNER}
+
+    def get_object(self) -> Endpoint:
+        """Return the endpoint the route names by id or slug; raises NotFound."""
+        return find_endpoint(self.kwargs["pk"])
+
+    def filter_queryset(self, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        """Narrow and order the list by its query parameters."""
+        params = self.request.query_params
+        kind, enabled = filters.text(params, "kind"), filters.boolean(params, "enabled")
+        search = filters.text(params, "search")
+        if kind is not None:
+            queryset = queryset.filter(kind=kind)
+        if enabled is not None:
+            queryset = queryset.filter(enabled=enabled)
+        if search is not None:
+            queryset = queryset.filter(Q(name__icontains=search) | Q(slug__icontains=search))
+        queryset = queryset.defer("description", "config", "input_schema")
+        return queryset.order_by(*filters.ordering(params, ORDERING, "-created_at"))
+
+    def get_serializer_class(self) -> type[Any]:
+        """Return the short shape for the list, the whole one elsewhere."""
+        return EndpointListSerializer if self.action == "list" else EndpointSerializer
+
+    @extend_schema(
+        request=EndpointWriteSerializer, responses={201: EndpointSerializer}, examples=examples.CREATE
+    )
+    def create(self, request: Request) -> Response:
+        """Create an endpoint."""
+        made = endpoints.create_endpoint(by=self.principal.id, **valid(EndpointWriteSerializer, request))
+        return Response(EndpointSerializer(made).data, status=201)
+
+    @extend_schema(parameters=[ID_OR_SLUG], request=EndpointWriteSerializer, responses=EndpointSerializer)
+    def update(self, request: Request, pk: str | None = None) -> Response:
+        """Change the fields that are given; jobs under way go on as they began."""
+        changes = valid(EndpointWriteSerializer, request, partial=True)
+        changed = endpoints.change_endpoint(self.get_object(), by=self.principal.id, **changes)
+        return Response(EndpointSerializer(changed).data)
+
+    @extend_schema(parameters=[ID_OR_SLUG], request=EndpointWriteSerializer, responses=EndpointSerializer)
+    def partial_update(self, request: Request, pk: str | None = None) -> Response:
+        """Change the fields that are given, as PUT does."""
+        return self.update(request, pk)
+
+    @extend_schema(parameters=[ID_OR_SLUG], responses={204: None})
+    def destroy(self, request: Request, pk: str | None = None) -> Response:
+        """Delete an endpoint with its jobs and artifacts; what runs goes on without them."""
+        endpoints.delete_endpoint(self.get_object(), by=self.principal.id)
+        return Response(status=204)
+
+    @extend_schema(
+        parameters=[ID_OR_SLUG],
+        request=EndpointRunSerializer,
+        responses={200: JobSerializer, 202: JobSerializer},
+        examples=examples.RUN,
+    )
+    @action(detail=True, methods=["post"])
+    def run(self, request: Request, pk: str) -> HttpResponseBase:
+        """Call an endpoint: 200 with the job when it has ended, whatever its end; 202 when it goes on.
+
+        It goes on when the body says `async`, after 30 seconds (setting `JOB_WAIT_SECONDS`), and when too many
+        others wait.
+        """
+        return self.run_endpoint(request, pk)
+
+    def _make_idempotent(self, request: Request) -> None:
+        keeper = StartsJobs if self.action == "run" else BaseAPIView
+        keeper._make_idempotent(self, request)

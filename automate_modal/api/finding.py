@@ -1,0 +1,41 @@
+"""Finds endpoints and jobs of the tenant in context, jobs with what is true of them now."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from django.db.models import Prefetch, QuerySet
+
+from automate_core.errors import NotFound
+from automate_modal import following
+from automate_modal.endpoints import is_id
+from automate_modal.models import Artifact, Endpoint, Job
+from automate_modal.states import with_live
+
+
+def find_endpoint(ref: str) -> Endpoint:
+    """Return the endpoint with this id or slug; raises NotFound."""
+    found = Endpoint.objects.filter(**({"pk": ref} if is_id(ref) else {"slug": ref})).first()
+    if found is None:
+        raise NotFound("Not found")
+    return found
+
+
+def find_job(ref: str | UUID) -> Any:
+    """Return the job with this id, followed up to now; raises NotFound."""
+    if not is_id(str(ref)):
+        raise NotFound("Not found")
+    job: Any = shown_jobs().filter(pk=ref).first()
+    if job is None:
+        raise NotFound("Not found")
+    if job.finished_at is not None and job.live_status == job.status:
+        return job
+    following.follow(job)
+    return shown_jobs().get(pk=ref)
+
+
+def shown_jobs() -> QuerySet[Job]:
+    """Return jobs with all that is shown of them."""
+    artifacts = Prefetch("artifacts", Artifact.all_tenants.order_by("id"))
+    return with_live(Job.objects.select_related("endpoint")).prefetch_related(artifacts)
