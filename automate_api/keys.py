@@ -19,6 +19,7 @@ from automate_api.models import ApiKey
 from automate_core import audit
 from automate_core.context import tenant_scope
 from automate_core.errors import AutomateError, Conflict, ErrorCodes
+from automate_core.ids import uuid7
 from automate_core.models import Role
 
 _KEY = re.compile(r"ak_([0-9a-f]{8})_[A-Za-z0-9_-]{43}")
@@ -40,6 +41,7 @@ def create_key(
     user: Any = None,
     scopes: Sequence[str] = (),
     expires_at: datetime | None = None,
+    id: UUID | None = None,
 ) -> tuple[ApiKey, str]:
     """Create an API key; return its row and the plain key, which is never shown again.
 
@@ -51,11 +53,21 @@ def create_key(
         user: the account the key acts for; without one it stands for itself.
         scopes: `<resource>:read` or `<resource>:write` entries that narrow the role; none: no narrowing.
         expires_at: when it stops working; never when None.
+        id: of the key; a form that is sent twice makes one key.
+
+    Raises:
+        Conflict: there is a key with this id.
     """
     prefix = secrets.token_hex(4)
     plain = f"ak_{prefix}_{secrets.token_urlsafe(32)}"
     with transaction.atomic(), tenant_scope(tenant_id):
+        audit.lock_chain(tenant_id)
+        if id is not None and ApiKey.all_tenants.filter(pk=id).exists():
+            raise Conflict(
+                "This key was made and shown already; revoke it and make another if it was not kept"
+            )
         key = ApiKey.objects.create(
+            id=id or uuid7(),
             tenant_id=tenant_id,
             name=name,
             user=user,
@@ -69,7 +81,7 @@ def create_key(
             actor=by,
             action="apikey.created",
             target=f"apikey:{key.pk}",
-            after={"name": name, "role": str(role), "scopes": list(scopes)},
+            after=_facts(key),
         )
     return key, plain
 
@@ -81,11 +93,14 @@ def revoke_key(key: ApiKey, *, by: str) -> None:
         Conflict: it is already revoked.
     """
     with transaction.atomic(), tenant_scope(key.tenant_id):
-        now = timezone.now()
+        audit.lock_chain(key.tenant_id)
+        now, before = timezone.now(), _facts(key)
         if not ApiKey.objects.filter(pk=key.pk, revoked_at=None).update(revoked_at=now):
             raise Conflict(f"The API key {key.prefix!r} is already revoked")
         key.revoked_at = now
-        audit.record(actor=by, action="apikey.revoked", target=f"apikey:{key.pk}", before={"name": key.name})
+        audit.record(
+            actor=by, action="apikey.revoked", target=f"apikey:{key.pk}", before=before, after=_facts(key)
+        )
 
 
 def check_key(plain: str, *, now: datetime) -> ApiKey:
@@ -118,6 +133,18 @@ def touch(key: ApiKey, *, now: datetime) -> None:
     with transaction.atomic():
         free = ApiKey.all_tenants.select_for_update(skip_locked=True, no_key=True).filter(stale, pk=key.pk)
         ApiKey.all_tenants.filter(pk__in=free.values("pk")).update(last_used_at=now)
+
+
+def _facts(key: ApiKey) -> dict[str, Any]:
+    return {
+        "name": key.name,
+        "prefix": key.prefix,
+        "user": key.user_id and str(key.user_id),
+        "role": str(key.role),
+        "scopes": key.scopes,
+        "expires_at": key.expires_at and key.expires_at.isoformat(),
+        "revoked_at": key.revoked_at and key.revoked_at.isoformat(),
+    }
 
 
 def _digest(plain: str) -> str:

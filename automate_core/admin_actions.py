@@ -15,6 +15,7 @@ from django.template.response import TemplateResponse
 from automate_core.admin_access import reach
 from automate_core.context import tenant_scope
 from automate_core.errors import AutomateError
+from automate_core.management.base import in_one_line
 from automate_core.models import Role
 
 M = TypeVar("M", bound=Model)
@@ -70,7 +71,7 @@ def apply_to_each(
             with tenant_scope(tenant_id):
                 verb(row)
         except AutomateError as error:
-            messages.error(request, f"{row}: {error.message}")
+            messages.error(request, f"{row}: {in_one_line(error)}")
         else:
             count += 1
     if count:

@@ -2,13 +2,13 @@
 
 from automate.admin.approvals import ApprovalAdmin, ApprovalVoteAdmin
 from automate.admin.history import EventAdmin, ExecutionAdmin, StepRunAdmin
+from automate.admin.sources import WebhookSourceAdmin
 from automate.admin.subscriptions import WebhookSubscriptionAdmin
 from automate.admin.windows import TriggerWindowAdmin, WindowedEventAdmin
 from automate.admin.workflows import (
     AutomationAdmin,
     RoutingRevisionAdmin,
     TriggerAdmin,
-    WebhookSourceAdmin,
     WorkflowVersionAdmin,
 )
 

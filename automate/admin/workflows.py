@@ -1,4 +1,4 @@
-"""Automations, versions, triggers and webhook sources in the admin: read-only, switched by actions that call verbs."""
+"""Automations, versions and triggers in the admin: read-only, switched by actions that call verbs."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from automate.models import Automation, RoutingRevision, Trigger, WebhookSource, WorkflowVersion
-from automate.webhooks import sources
+from automate.models import Automation, RoutingRevision, Trigger, WorkflowVersion
 from automate.workflows import update_workflow
 from automate_core.admin_actions import actor, apply_to_each
 from automate_core.admin_base import HistoryAdmin, HistoryInline, moment, pretty_json, state
@@ -166,50 +165,6 @@ class TriggerAdmin(HistoryAdmin):
     def shown_config(self, trigger: Trigger) -> SafeString:
         """Show the settings."""
         return pretty_json(trigger.config)
-
-
-@admin.register(WebhookSource)
-class WebhookSourceAdmin(HistoryAdmin):
-    """Sources are made, and their secrets rotated, with `automate_webhook`; here they are switched on and off."""
-
-    list_display = ("slug", "preset", "shown_enabled", "tenant", "type_header", "type_field", "updated_at")
-    list_filter = ("is_enabled", "preset", "tenant")
-    list_select_related = ("tenant",)
-    search_fields = ("slug",)
-    date_hierarchy = "created_at"
-    ordering = ("slug",)
-    fields = (
-        "id", "tenant", "slug", "preset", "shown_enabled", "secret_name", "previous_secret_name", "type_header",
-        "type_field", "answer_seconds", "created_at", "updated_at",
-    )  # fmt: skip
-    actions = ("enable", "disable")
-
-    @admin.display(description="state", ordering="is_enabled")
-    def shown_enabled(self, source: WebhookSource) -> SafeString:
-        """Show whether it is switched on."""
-        return state("on" if source.is_enabled else "off")
-
-    @admin.action(description="Accept deliveries of the selected sources", permissions=["operate"])
-    def enable(self, request: HttpRequest, queryset: QuerySet[WebhookSource]) -> None:
-        """Accept their deliveries."""
-        apply_to_each(
-            request,
-            queryset,
-            lambda row: sources.enable(row, by=actor(request)),
-            done="switched on",
-            role=Role.PUBLISHER,
-        )
-
-    @admin.action(description="Refuse deliveries of the selected sources", permissions=["operate"])
-    def disable(self, request: HttpRequest, queryset: QuerySet[WebhookSource]) -> None:
-        """Refuse their deliveries."""
-        apply_to_each(
-            request,
-            queryset,
-            lambda row: sources.disable(row, by=actor(request)),
-            done="switched off",
-            role=Role.EDITOR,
-        )
 
 
 @admin.register(RoutingRevision)

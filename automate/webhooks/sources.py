@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from django.db import IntegrityError, transaction
 
@@ -14,7 +17,7 @@ from automate.webhooks.signatures import signing_key
 from automate_core import audit, secrets
 from automate_core.context import tenant_scope
 from automate_core.errors import AutomateError, Problem, ValidationFailed
-from automate_core.models import current_tenant_id
+from automate_core.models import Secret, current_tenant_id
 
 logger = logging.getLogger(__name__)
 
@@ -79,15 +82,16 @@ def create_source(
     if problems:
         raise ValidationFailed.of(problems)
     signing_key(preset, secret.encode())
-    name = f"webhook.{slug}"
+    name, tenant_id = f"webhook.{slug}", current_tenant_id()
     try:
         with transaction.atomic():
+            audit.lock_chain(tenant_id)
             source = WebhookSource.all_tenants.create(
-                tenant_id=current_tenant_id(), slug=slug, preset=preset, secret_name=name,
+                tenant_id=tenant_id, slug=slug, preset=preset, secret_name=name,
                 type_header=type_header, type_field=type_field, answer_seconds=answer_seconds,
             )  # fmt: skip
             secrets.store(name, secret, by=by)
-            audit.record(actor=by, action="webhook_source.create", target=f"webhook_source:{slug}")
+            _record(source, "webhook_source.create", by=by, before=None)
     except IntegrityError as error:
         raise ValidationFailed.of([Problem("source", f"{slug!r} already exists")]) from error
     forget()
@@ -95,15 +99,22 @@ def create_source(
 
 
 def rotate_secret(source: WebhookSource, secret: str, *, by: str) -> WebhookSource:
-    """Sign with a new secret from now on; the one before stays valid until the next rotation."""
+    """Sign with a new secret from now on; the one before stays valid until the next rotation.
+
+    Raises:
+        ValidationFailed: the secret is empty or the one that is in use.
+    """
+    if not secret:
+        raise ValidationFailed.of([Problem("secret", "must not be empty")])
     signing_key(source.preset, secret.encode())
-    with transaction.atomic(), tenant_scope(source.tenant_id):
+    with _changing(source, "webhook_source.rotate", by=by):
         previous = secrets.resolve(f"$secret:{source.secret_name}")
+        if previous == secret:
+            raise ValidationFailed.of([Problem("secret", "is the one in use; give a new one")])
         source.previous_secret_name = f"webhook.{source.slug}.previous"
         secrets.store(source.previous_secret_name, previous, by=by)
         secrets.store(source.secret_name, secret, by=by)
         source.save(update_fields=["previous_secret_name", "updated_at"])
-        audit.record(actor=by, action="webhook_source.rotate", target=f"webhook_source:{source.slug}")
     forget()
     return source
 
@@ -116,10 +127,9 @@ def answer_within(source: WebhookSource, seconds: float | None, *, by: str) -> W
     """
     if problems := _answer_problems(seconds):
         raise ValidationFailed.of(problems)
-    with transaction.atomic(), tenant_scope(source.tenant_id):
+    with _changing(source, "webhook_source.answer_within", by=by):
         source.answer_seconds = seconds
         source.save(update_fields=["answer_seconds", "updated_at"])
-        audit.record(actor=by, action="webhook_source.answer_within", target=f"webhook_source:{source.slug}")
     forget()
     return source
 
@@ -162,12 +172,33 @@ def _answer_problems(seconds: float | None) -> list[Problem]:
 
 
 def _switch(source: WebhookSource, *, is_enabled: bool, action: str, by: str) -> WebhookSource:
-    with transaction.atomic(), tenant_scope(source.tenant_id):
+    with _changing(source, action, by=by):
         source.is_enabled = is_enabled
         source.save(update_fields=["is_enabled", "updated_at"])
-        audit.record(actor=by, action=action, target=f"webhook_source:{source.slug}")
     forget()
     return source
+
+
+@contextmanager
+def _changing(source: WebhookSource, action: str, *, by: str) -> Iterator[None]:
+    """Open a transaction with the source as it is stored now, locked, and an audit entry at its end."""
+    with transaction.atomic(), tenant_scope(source.tenant_id):
+        audit.lock_chain(source.tenant_id)
+        source.refresh_from_db(from_queryset=WebhookSource.all_tenants.select_for_update())
+        before = _facts(source)
+        yield
+        _record(source, action, by=by, before=before)
+
+
+def _record(source: WebhookSource, action: str, *, by: str, before: dict[str, Any] | None) -> None:
+    target = f"webhook_source:{source.slug}"
+    audit.record(actor=by, action=action, target=target, before=before, after=_facts(source))
+
+
+def _facts(source: WebhookSource) -> dict[str, Any]:
+    names = ("preset", "type_header", "type_field", "answer_seconds", "is_enabled")
+    stored = Secret.objects.filter(name=source.secret_name).values_list("version", flat=True).first()
+    return {**{name: getattr(source, name) for name in names}, "secret_version": stored}
 
 
 def _loaded(row: WebhookSource) -> Source:

@@ -40,6 +40,7 @@ from automate_core import audit, secrets
 from automate_core.context import tenant_scope
 from automate_core.ids import uuid7
 from automate_core.models import (
+    DEFAULT_TENANT_ID,
     AuditEntry,
     AuditHead,
     Membership,
@@ -119,7 +120,7 @@ MAKE: dict[type[Model], Callable[[int], object]] = {
     AuditEntry: lambda _: audit.record(actor=XSS, action=XSS, target=XSS, before={XSS: XSS}, after=[XSS]),
     AuditHead: lambda _: AuditHead.objects.create(tenant_id=uuid7(), number=1, digest="0"),
     WorkerBeat: lambda number: WorkerBeat.objects.create(worker=f"{XSS}{number}", kinds=XSS),
-    ApiKey: lambda _: create_key(name=XSS, tenant_id=Tenant.objects.get().id, role=Role.VIEWER, by="test"),
+    ApiKey: lambda _: create_key(name=XSS, tenant_id=DEFAULT_TENANT_ID, role=Role.VIEWER, by="test"),
     IdempotencyRecord: lambda number: IdempotencyRecord.objects.create(
         digest=str(number), fingerprint="", method="POST", route=XSS, status=200, content_type=XSS, body=b""
     ),
