@@ -90,6 +90,8 @@ _CODE_OF_STATUS: Mapping[int, str] = {
     429: ErrorCodes.RATE_LIMITED,
     503: ErrorCodes.SERVICE_UNAVAILABLE,
 }
+_HEADERS = ("X-Tenant-ID", "Idempotency-Key")
+_REQUIRED = "This field is required"
 _INTERNAL_MESSAGE = "Something went wrong on our side; quote the trace id when you report it"
 
 
@@ -103,6 +105,12 @@ class MalformedBody(AutomateError):
     """The request body is not the JSON this route reads."""
 
     code = ErrorCodes.INVALID_REQUEST
+
+
+class EncodedBody(AutomateError):
+    """Content-Encoding is not supported: send the body as it is, neither compressed nor otherwise encoded."""
+
+    code = ErrorCodes.UNSUPPORTED_MEDIA_TYPE
 
 
 def is_api(path: str) -> bool:
@@ -122,10 +130,12 @@ class Failure:
 
     def body(self, path: str) -> dict[str, Any]:
         """Return the JSON body in the shape of the surface `path` belongs to."""
-        details = [problem.as_dict() for problem in self.details]
-        facts = {"details": details, "trace_id": current_trace_id()}
+        trace_id = current_trace_id()
         if _is_flat(path):
-            return {"error": self.message, "code": self.code, **facts}
+            details: Any = messages_by_field(self.details)
+            return {"error": self.message, "code": self.code, "details": details, "trace_id": trace_id}
+        details = [problem.as_dict() for problem in self.details]
+        facts = {"details": details, "trace_id": trace_id}
         return {"error": {"code": self.code, "message": self.message, **facts}}
 
 
@@ -136,13 +146,24 @@ def failure_of(error: BaseException, path: str) -> Failure | None:
         return found
     if not _is_flat(path):
         return Failure(found.status, ErrorCodes.VALIDATION_ERROR, found.message, found.details, found.headers)
+    # A header that is not acceptable is about the request, not about the thing in its body.
+    if found.details and all(problem.field in _HEADERS for problem in found.details):
+        return Failure(400, ErrorCodes.INVALID_REQUEST, found.message, found.details, found.headers)
     status = 400 if found.code == ErrorCodes.INVALID_REQUEST else HTTPStatus.UNPROCESSABLE_ENTITY
     return Failure(int(status), found.code, found.message, found.details, found.headers)
+
+
+def refuse_encoding(encoding: str) -> None:
+    """Return for a body that is sent as it is; raises EncodedBody for any `Content-Encoding` but identity."""
+    if encoding.strip().lower() not in ("", "identity"):
+        raise EncodedBody()
 
 
 def handle(error: Exception, context: Mapping[str, Any]) -> Response:
     """Turn an exception of a view into its response (DRF's EXCEPTION_HANDLER)."""
     request = context["request"]
+    if isinstance(error, drf.MethodNotAllowed):
+        error = _naming_methods(error, request.method or "", context["view"].allowed_methods)
     found = failure_of(error, request.path_info)
     if found is None:
         logger.error("api.unhandled", exc_info=error, extra={"path": request.path_info})
@@ -213,6 +234,16 @@ def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
     return _json(Failure(403, ErrorCodes.FORBIDDEN, f"CSRF check failed: {reason}"), request.path_info)
 
 
+def messages_by_field(problems: Sequence[Problem]) -> dict[str, Any]:
+    """Return messages by field; those of the nodes of a graph by node id, then by field."""
+    found: dict[str, Any] = {}
+    for problem in problems:
+        place = found.setdefault(problem.node, {}) if problem.node else found
+        message = "This field is required." if problem.message == _REQUIRED else problem.message
+        place.setdefault(problem.field, []).append(message)
+    return found
+
+
 def problems_of(detail: Any, prefix: str = "") -> list[Problem]:
     """Flatten DRF's nested error detail into problems with paths such as `graph.nodes[2].config.url`."""
     if isinstance(detail, Mapping):
@@ -232,7 +263,7 @@ def _plain_failure(error: BaseException) -> Failure | None:
     if isinstance(error, drf.APIException):
         return _of_drf(error)
     if isinstance(error, Http404):
-        return Failure(404, ErrorCodes.NOT_FOUND, "Not found")
+        return Failure(404, ErrorCodes.NOT_FOUND, "There is no such thing in this tenant; check the id")
     if isinstance(error, PermissionDenied):
         return Failure(403, ErrorCodes.FORBIDDEN, str(error) or "You may not do this")
     if isinstance(error, DjangoValidationError):
@@ -255,9 +286,10 @@ def _of_automate(error: AutomateError) -> Failure | None:
     status = STATUS.get(error.code, by_class) if error.code != ErrorCodes.INTERNAL else by_class
     if status is None:
         return None
-    return Failure(
-        status, error.code, error.message, error.details, _retry_after(error.extra.get("retry_after_seconds"))
-    )
+    headers = dict(_retry_after(error.extra.get("retry_after_seconds")))
+    if isinstance(error, EncodedBody):
+        headers["Accept-Encoding"] = "identity"  # RFC 9110, section 15.5.16
+    return Failure(status, error.code, error.message, error.details, headers)
 
 
 def _of_drf(error: drf.APIException) -> Failure:
@@ -269,7 +301,24 @@ def _of_drf(error: drf.APIException) -> Failure:
     if challenge := getattr(error, "auth_header", None):
         headers["WWW-Authenticate"] = challenge
     code = _CODE_OF_STATUS.get(error.status_code, ErrorCodes.INTERNAL)
-    return Failure(error.status_code, code, str(error.detail), headers=headers)
+    return Failure(error.status_code, code, _advice(error), headers=headers)
+
+
+def _advice(error: drf.APIException) -> str:
+    """Return what to do about an error of DRF's own, whose messages only say what is wrong."""
+    if isinstance(error, drf.NotAuthenticated):
+        return "Send a credential: a Bearer token or an API key"
+    if isinstance(error, drf.UnsupportedMediaType) and str(error.detail).startswith("Unsupported media type"):
+        return "Send the body as application/json"
+    if isinstance(error, drf.Throttled):
+        wait = math.ceil(getattr(error, "wait", None) or 1)
+        return f"Too many requests; try again in {wait} second{'s' if wait > 1 else ''}"
+    return str(error.detail)
+
+
+def _naming_methods(error: drf.MethodNotAllowed, method: str, allowed: Sequence[str]) -> drf.MethodNotAllowed:
+    usable = [name for name in allowed if name != "OPTIONS"]
+    return drf.MethodNotAllowed(method, f"{method} is not answered here; use {' or '.join(usable)}")
 
 
 def _retry_after(seconds: float | None) -> Mapping[str, str]:

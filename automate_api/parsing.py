@@ -107,7 +107,8 @@ class JSONNegotiation(BaseContentNegotiation):
     def select_parser(self, request: Request, parsers: Any) -> Any:
         """Return the parser of the body's media type, None when there is none."""
         sent = _MediaType(request.content_type or "")
-        return next((p for p in parsers if _MediaType(p.media_type).match(sent)), None)
+        name = f"{sent.main_type}/{sent.sub_type}".lower()
+        return next((parser for parser in parsers if parser.media_type == name), None)
 
     def select_renderer(self, request: Request, renderers: Any, format_suffix: str | None = None) -> Any:
         """Return the first renderer."""

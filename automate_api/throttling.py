@@ -28,6 +28,8 @@ from automate_api.conf import setting
 
 logger = logging.getLogger(__name__)
 
+HEADER_PREFIX = "X-RateLimit-"
+
 
 @dataclass(frozen=True, slots=True)
 class RateState:
@@ -42,9 +44,9 @@ class RateState:
     def headers(self) -> Mapping[str, str]:
         """Return the X-RateLimit-* headers, and Retry-After when the limit is passed."""
         found = {
-            "X-RateLimit-Limit": str(self.limit),
-            "X-RateLimit-Remaining": str(self.remaining),
-            "X-RateLimit-Reset": str(self.reset_at),
+            f"{HEADER_PREFIX}Limit": str(self.limit),
+            f"{HEADER_PREFIX}Remaining": str(self.remaining),
+            f"{HEADER_PREFIX}Reset": str(self.reset_at),
         }
         if not self.allowed:
             found["Retry-After"] = str(max(1, math.ceil(self.wait_seconds)))
@@ -101,6 +103,14 @@ def add_headers(request: HttpRequest, response: HttpResponseBase) -> None:
     state: RateState | None = getattr(request, "rate_state", None)
     for name, value in state.headers().items() if state else ():
         response.headers.setdefault(name, value)
+
+
+def add_headers_of_address(request: HttpRequest, response: HttpResponseBase) -> None:
+    """Put where the address stands on a response nobody has counted; does not count it either."""
+    state = peek(scope="STANDARD", identity=f"ip:{client_address(request)}", rate=setting("RATE_STANDARD"))
+    for name, value in state.headers().items():
+        if name.startswith(HEADER_PREFIX):
+            response.headers[name] = value
 
 
 def reset() -> None:

@@ -24,7 +24,7 @@ _trace: ContextVar[str | None] = ContextVar("automate_trace", default=None)
 _cause: ContextVar[Cause | None] = ContextVar("automate_cause", default=None)
 
 _TRACE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,63}")
-_TRACEPARENT = re.compile(r"00-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
+_TRACEPARENT = re.compile(r"00-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 
 
 def tenant_in_context() -> UUID | None:
@@ -77,9 +77,7 @@ def accepted_trace_id(trace_id: str | None, traceparent: str | None = None) -> s
     if trace_id and _TRACE_ID.fullmatch(trace_id):
         return trace_id
     match = _TRACEPARENT.fullmatch(traceparent or "")
-    if match and match[1] != "0" * 32:
-        return match[1]
-    return new_trace_id()
+    return match[1] if match else new_trace_id()
 
 
 def current_cause() -> Cause | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import re
 import time
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
 from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
@@ -106,7 +106,7 @@ def serve_webhooks(app: App, *, prefix: str = "/api/automate/webhooks/") -> App:
         if match is None:
             await app(scope, receive_message, send)
             return
-        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        headers = _joined(scope["headers"])
         trace_id = accepted_trace_id(headers.get("x-trace-id"), headers.get("traceparent"))
         with trace_scope(trace_id):
             body = await _read(receive_message, conf.get().BODY_LIMIT_BYTES)
@@ -122,6 +122,15 @@ def serve_webhooks(app: App, *, prefix: str = "/api/automate/webhooks/") -> App:
         await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else reply.body})
 
     return served
+
+
+def _joined(pairs: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
+    """Return headers by name, one sent twice joined by a comma as Django does (RFC 9110, section 5.3)."""
+    found: dict[str, str] = {}
+    for raw_name, raw_value in pairs:
+        name, value = raw_name.decode("latin-1"), raw_value.decode("latin-1")
+        found[name] = f"{found[name]},{value}" if name in found else value
+    return found
 
 
 async def _answered(accepted: Reply, event_id: str, tenant_id: str, seconds: float) -> Reply:
@@ -160,10 +169,15 @@ async def _count(identity: str, headers: dict[str, str]) -> None:
 async def _verified(delivery: Delivery, headers: dict[str, str]) -> sources.Source:
     """Return the source of a signed delivery; what is not signed counts against its address, not the source."""
     address = throttling.address_behind(delivery.peer, delivery.headers.get("x-forwarded-for", ""))
+    try:
+        errors.refuse_encoding(delivery.headers.get("content-encoding", ""))
+    except errors.EncodedBody:
+        await _count(f"ip:{address}", headers)
+        raise
     if delivery.method != "POST":
         await _count(f"ip:{address}", headers)
         headers["Allow"] = "POST"
-        raise MethodNotAllowed(delivery.method)
+        raise MethodNotAllowed(delivery.method, f"{delivery.method} is not answered here; use POST")
     source = sources.cached(delivery.source) or await sync_to_async(sources.look_up)(delivery.source)
     try:
         signatures.verify(

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 from django.db import DataError, OperationalError
-from django.test import Client
+from django.test import Client, override_settings
 from rest_framework.exceptions import ErrorDetail
 
 from automate_api.errors import failure_of, problems_of
@@ -67,7 +68,29 @@ def test_unknown_url_outside_the_api_keeps_its_page() -> None:
 def test_wrong_method_is_405_in_shape(key_client: MakeClient) -> None:
     answer = key_client().put("/api/ping/")
     assert (answer.status_code, answer.json()["error"]["code"]) == (405, "METHOD_NOT_ALLOWED")
+    assert answer.json()["error"]["message"].startswith("PUT is not answered here; use GET or POST or DELETE")
     assert "GET" in answer["Allow"]
+
+
+def test_messages_say_what_to_do(key_client: MakeClient) -> None:
+    client = key_client()
+    with override_settings(AUTOMATE_API={"RATE_STANDARD": "1/hour", "RATE_STORAGE": "memory://"}):
+        Client().get("/api/ping/")
+        limited = Client().get("/api/ping/")
+    answers = [
+        Client().get("/api/ping/"),
+        client.post("/api/ping/", b"a", content_type="text/plain"),
+        client.get("/api/tenants/0190a5f1-11d0-7c55-8a2b-6b1f0c9d8e7f/"),
+        limited,
+    ]
+    assert [answer.status_code for answer in answers] == [401, 415, 404, 429]
+    messages = [answer.json()["error"]["message"] for answer in answers]
+    assert messages[:3] == [
+        "Send a credential: a Bearer token or an API key",
+        "Send the body as application/json",
+        "There is no such thing in this tenant; check the id",
+    ]
+    assert re.fullmatch(r"Too many requests; try again in \d+ seconds?", messages[3])
 
 
 def test_flat_surface_has_the_flat_shape(key_client: MakeClient) -> None:

@@ -29,6 +29,25 @@ def test_traceparent_is_understood(key_client: MakeClient) -> None:
     assert answer["X-Trace-ID"] == trace
 
 
+@pytest.mark.parametrize(
+    "given",
+    [
+        "00-00000000000000000000000000000000-00f067aa0ba902b7-01",
+        "00-4bf92f3577b34da6a3ce929d0e0e4736-0000000000000000-01",
+        "00-4BF92F3577B34DA6A3CE929D0E0E4736-00f067aa0ba902b7-01",
+        "ff-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+        "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7",
+        "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01,00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+        "4bf92f3577b34da6a3ce929d0e0e4736",
+        "",
+    ],
+)
+def test_malformed_traceparent_is_replaced(key_client: MakeClient, given: str) -> None:
+    answer = key_client().get("/api/ping/", headers={"traceparent": given})
+    assert len(answer["X-Trace-ID"]) == 32
+    assert "4bf92f" not in answer["X-Trace-ID"].lower()
+
+
 @pytest.mark.parametrize("given", ["", "a" * 65, "a b", "<script>", "\x00"])
 def test_malformed_trace_id_is_replaced(key_client: MakeClient, given: str) -> None:
     answer = key_client().get("/api/ping/", headers={"X-Trace-ID": given})
@@ -64,6 +83,59 @@ def test_body_over_the_limit_is_413(key_client: MakeClient) -> None:
 def test_nul_in_the_url_is_400(key_client: MakeClient, url: str) -> None:
     answer = key_client().get(url)
     assert (answer.status_code, answer.json()["error"]["code"]) == (400, "VALIDATION_ERROR")
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "GZIP", "br", "deflate", "identity, gzip", "x"])
+def test_encoded_body_is_415_before_it_is_read(key_client: MakeClient, encoding: str) -> None:
+    answer = key_client().post(
+        "/api/ping/", b"{}", content_type="application/json", headers={"Content-Encoding": encoding}
+    )
+    assert (answer.status_code, answer.json()["error"]["code"]) == (415, "UNSUPPORTED_MEDIA_TYPE")
+    assert answer.json()["error"]["message"].startswith("Content-Encoding is not supported")
+    assert answer["Accept-Encoding"] == "identity"
+    assert answer["X-RateLimit-Limit"] == "1000000"
+
+
+@pytest.mark.parametrize("encoding", ["", "identity", "Identity"])
+def test_body_that_is_not_encoded_may_say_so(key_client: MakeClient, encoding: str) -> None:
+    answer = key_client().post(
+        "/api/ping/", b"{}", content_type="application/json", headers={"Content-Encoding": encoding}
+    )
+    assert answer.status_code == 200
+
+
+def test_chunked_body_under_wsgi_is_refused_not_lost(key_client: MakeClient) -> None:
+    answer = key_client().generic("POST", "/api/ping/", headers={"Transfer-Encoding": "chunked"})
+    assert (answer.status_code, answer.json()["error"]["code"]) == (400, "VALIDATION_ERROR")
+    assert answer.json()["error"]["message"].endswith("send Content-Length")
+
+
+def test_missing_slash_is_no_reason_to_lose_a_body(key_client: MakeClient) -> None:
+    client = key_client()
+    moved = {method: client.generic(method, "/api/ping") for method in ("GET", "HEAD", "POST", "DELETE")}
+    assert {method: answer.status_code for method, answer in moved.items()} == {
+        "GET": 301,
+        "HEAD": 301,
+        "POST": 308,
+        "DELETE": 308,
+    }
+    assert {answer["Location"] for answer in moved.values()} == {"/api/ping/"}
+    assert {answer["X-RateLimit-Limit"] for answer in moved.values()} == {"1000000"}
+
+
+def test_request_nobody_counted_tells_where_its_address_stands() -> None:
+    answers = [
+        Client().get("/api/ping/", headers={"Host": "elsewhere.example"}),
+        Client(raise_request_exception=False).get("/api/plain/"),
+        Client().options(
+            "/api/cors/", headers={"Origin": "https://example.com", "Access-Control-Request-Method": "GET"}
+        ),
+    ]
+    assert [answer.status_code for answer in answers] == [400, 500, 204]
+    for answer in answers:
+        assert (answer["X-RateLimit-Limit"], answer["X-RateLimit-Remaining"]) == ("1000000", "1000000")
+        assert "Retry-After" not in answer
+        assert len(answer["X-Trace-ID"]) == 32
 
 
 def chunked(path: str, chunks: list[bytes]) -> tuple[list[Any], int]:

@@ -69,7 +69,10 @@ BAD_BODIES = {
     "duplicate keys": (b'{"name": "a", "name": "b"}', 400),
     "duplicate keys inside": (b'{"payload": {"a": 1, "a": 1}}', 400),
     "duplicate keys, one escaped": (b'{"name": "a", "n\\u0061me": "b"}', 400),
-    "gzip": (gzip.compress(b'{"name": "a", "type": "a", "event_type": "a"}'), 400),
+    "byte order mark": (b'\xef\xbb\xbf{"name": "a", "type": "a", "event_type": "a"}', 400),
+    "UTF-16": ('{"name": "a", "type": "a", "event_type": "a"}'.encode("utf-16"), 400),
+    "1e400 in a rule": (b'{"name": "a", "trigger_config": {"rule": {"==": [1, 1e400]}}}', 400),
+    "gzip": (gzip.compress(b'{"name": "a", "type": "a", "event_type": "a"}'), 415),
     "10 MB": (b'{"payload": "' + b"a" * 10_000_000 + b'"}', 413),
 }
 

@@ -152,6 +152,51 @@ def test_malformed_body_with_a_good_signature_is_400(source, body):
     assert Event.objects.count() == 0
 
 
+@pytest.mark.parametrize(
+    "label",
+    [
+        "text/plain",
+        "application/octet-stream",
+        "application/vnd.shop+json",
+        "x-www-form-urlencoded",
+        "nonsense",
+    ],
+)
+def test_json_is_json_whatever_its_label(source, label):
+    assert deliver({"event_type": "paid", "data": {"n": 1}}, content_type=label).status_code == 202
+    assert list(Event.objects.values_list("type", "payload")) == [("paid", {"n": 1})]
+
+
+@pytest.mark.parametrize(
+    ("body", "label"),
+    [
+        (b"<order/>", "text/xml"),
+        (b"n=1", "text/plain"),
+        ('{"n":1}'.encode("utf-16"), "application/json"),
+        (b"n=%ff%fe", "application/x-www-form-urlencoded"),
+        (b"n=%00", "application/x-www-form-urlencoded"),
+    ],
+)
+def test_body_that_is_neither_json_nor_a_form_is_400(source, body, label):
+    response = deliver(body, content_type=label)
+    assert (response.status_code, response.json()["error"]["code"]) == (400, "VALIDATION_ERROR")
+    assert Event.objects.count() == 0
+
+
+def test_form_is_an_object_of_texts(source):
+    label = "application/x-www-form-urlencoded; charset=utf-8"
+    assert deliver(b"command=%2Fpay&text=5&text=6", content_type=label).status_code == 202
+    assert Event.objects.get().payload == {"command": "/pay", "text": ["5", "6"]}
+
+
+@pytest.mark.parametrize("signature", [None, "sha256=" + "0" * 64])
+def test_encoded_body_is_415_whatever_its_signature(source, signature):
+    response = deliver({"n": 1}, signature=signature, **{"content-encoding": "gzip"})
+    assert (response.status_code, response.json()["error"]["code"]) == (415, "UNSUPPORTED_MEDIA_TYPE")
+    assert response.headers["Accept-Encoding"] == "identity"
+    assert Event.objects.count() == 0
+
+
 def test_other_methods_are_405(source):
     (response,) = in_loop(lambda: AsyncClient().get("/api/automate/webhooks/shop/"))
     assert (response.status_code, response.headers["Allow"]) == (405, "POST")
