@@ -27,12 +27,18 @@ class SubworkflowStep(StepHandler):
         "type": "object",
         "required": ["workflow"],
         "properties": {
-            "workflow": {"type": "string", "title": "Slug of the workflow"},
-            "input": {"title": "Its input, an object"},
-            "wait": {"type": "boolean", "default": True},
-            "timeout_seconds": {"type": "number", "exclusiveMinimum": 0, "maximum": MAX_WAIT_SECONDS},
+            "workflow": {"type": "string", "title": "Workflow", "description": "Slug of the workflow to run."},
+            "input": {"title": "Input", "description": "Its input: an object, or a template that gives one."},
+            "wait": {
+                "type": "boolean", "default": True, "title": "Wait",
+                "description": "Whether to wait for its end and take its output.",
+            },
+            "timeout_seconds": {
+                "type": ["number", "string"], "exclusiveMinimum": 0, "maximum": MAX_WAIT_SECONDS, "title": "Timeout",
+                "description": "Longest wait, in seconds; then the step fails.", "x-depends-on": {"wait": True},
+            },
         },
-    }
+    }  # fmt: skip
 
     def problems(self, config: Mapping[str, Any]) -> list[Problem]:
         """Require a slug, an object (or a template of one), a boolean and a time that can be waited."""
@@ -67,6 +73,16 @@ class SubworkflowStep(StepHandler):
             parent_path=context.path,
         )
         return Wait(seconds=seconds, output={"execution_id": str(child.id)}, awaits=True)
+
+    def run_alone(
+        self, config: Mapping[str, Any], context: StepContext, state: dict[str, Any]
+    ) -> StepResult | Wait:
+        """Start the workflow as nobody's child: there is no execution to bring its output to."""
+        started = self.run({**config, "wait": False}, context)
+        if not config.get("wait", True):
+            return started
+        output = started.output
+        return Wait(seconds=config.get("timeout_seconds"), output=output, awaits=True)
 
 
 def register_subworkflow_step() -> None:

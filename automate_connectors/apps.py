@@ -16,6 +16,8 @@ class AutomateConnectorsConfig(AppConfig):
         """Register the built-in connectors."""
         from automate_connectors.builtin import BUILTIN
         from automate_connectors.registry import registry
+        from automate_connectors.request_step import register_request_step
 
         for connector in BUILTIN:
             registry.register(connector.key, connector)
+        register_request_step()

@@ -18,7 +18,7 @@ from automate_core.context import tenant_scope
 from automate_core.errors import AutomateError, NotYet, PermanentError, Problem, TransientError
 from automate_core.redaction import redactor
 from automate_core.secrets import collect_secrets
-from automate_core.steps import Effect, StepContext, StepHandler, StepResult
+from automate_core.steps import Effect, StepContext, StepHandler, StepResult, folded
 
 CONNECTION_FIELD = "connection"
 """Config field that names the connection; the action never sees it."""
@@ -32,6 +32,20 @@ def action_handler(type: str) -> StepHandler | None:
     """Return the step handler of a type like `slack.send_message`; None when no connector has that action."""
     found = registry.find_action(type)
     return None if found is None else _handler(type, found[0])
+
+
+def find_action(kind: str) -> StepHandler | None:
+    """Return the step handler of an action also when its type is written with hyphens or without the dot."""
+    if (found := action_handler(kind)) is not None:
+        return found
+    wanted = folded(kind)
+    for key in registry:
+        if not wanted.startswith(folded(key)):
+            continue
+        for spec in registry.get(key).actions():
+            if wanted in (folded(f"{key}.{spec.name}"), folded(f"{key}_{spec.name}")):
+                return action_handler(f"{key}.{spec.name}")
+    return None
 
 
 @lru_cache(maxsize=512)
@@ -58,7 +72,7 @@ class ConnectorStep(StepHandler):
     def problems(self, config: Mapping[str, Any]) -> list[Problem]:
         """Return what is wrong with the config whatever its templates turn into."""
         return [
-            *_connection_problems(config),
+            *connection_problems(config),
             *validation.problems_before_rendering(self.spec.input_schema, _input(config)),
         ]
 
@@ -76,7 +90,7 @@ class ConnectorStep(StepHandler):
             Exception: whatever the connector raised and did not recognise.
         """
         input_data = _input(config)
-        if found := [*_connection_problems(config), *validation.problems(self.spec.input_schema, input_data)]:
+        if found := [*connection_problems(config), *validation.problems(self.spec.input_schema, input_data)]:
             raise PermanentError(f"The input of {self.type} is not valid", details=found)
         with tenant_scope(context.tenant_id), collect_secrets():
             connection = self._connection(config.get(CONNECTION_FIELD), context)
@@ -113,22 +127,25 @@ class ConnectorStep(StepHandler):
         return connection
 
 
-def _input(config: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in config.items() if key != CONNECTION_FIELD}
-
-
-def _connection_problems(config: Mapping[str, Any]) -> Sequence[Problem]:
+def connection_problems(config: Mapping[str, Any]) -> Sequence[Problem]:
+    """Return what is wrong with the connection a config names."""
     name = config.get(CONNECTION_FIELD)
     if name is None or isinstance(name, str):
         return ()
     return (Problem(CONNECTION_FIELD, "Must be the name of a connection"),)
 
 
+def _input(config: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in config.items() if key != CONNECTION_FIELD}
+
+
 def _with_connection(schema: Mapping[str, Any]) -> Mapping[str, Any]:
-    fields = {
-        CONNECTION_FIELD: {"type": ["string", "null"], "description": "Name of the connection to use."},
+    fields: dict[str, Any] = {
+        CONNECTION_FIELD: {
+            "type": ["string", "null"], "title": "Connection", "description": "Name of the connection to use.",
+        },
         **schema.get("properties", {}),
-    }
+    }  # fmt: skip
     return {**schema, "properties": fields}
 
 

@@ -91,12 +91,15 @@ class Wait:
 class StepHandler(ABC):
     """One kind of node. Subclass it and register the class's instance in `AppConfig.ready`.
 
+    `aliases` are further names of the type; hyphens and underscores are one in all of them. `config_schema` is also
+    the form of the node: `title`, `description`, `default` and `enum` of its properties are what people see.
     `raw_fields` names config fields that are not templates (a rule, say); everything else in the
     config is rendered before `run` sees it. `routes` are the handles its edges may leave by; an edge without a
     handle is taken whatever the route, except for `side_routes` (and for `error` and `timeout`).
     """
 
     type: ClassVar[str]
+    aliases: ClassVar[tuple[str, ...]] = ()
     label: ClassVar[str] = ""
     effect: ClassVar[Effect] = Effect.AT_MOST_ONCE
     config_schema: ClassVar[Mapping[str, Any]] = {"type": "object"}
@@ -133,5 +136,32 @@ class StepHandler(ABC):
     def run(self, config: Mapping[str, Any], context: StepContext) -> StepResult | Wait:
         """Do the step with its rendered config. Raise TransientError or PermanentError on failure."""
 
+    def run_alone(
+        self, config: Mapping[str, Any], context: StepContext, state: dict[str, Any]
+    ) -> StepResult | Wait:
+        """Do the step outside an execution, for somebody who tries the node out.
+
+        Override it where `run` leans on the execution around it. `state` is kept between the calls of one session;
+        it holds JSON and may be changed.
+        """
+        return self.run(config, context)
+
 
 step_registry: Registry[StepHandler] = Registry("step type")
+
+
+def find_step(kind: str) -> StepHandler | None:
+    """Return the registered handler of a node type, whichever of its names and spellings is used."""
+    if kind in step_registry:
+        return step_registry.get(kind)
+    wanted = folded(kind)
+    for name in step_registry:
+        handler = step_registry.get(name)
+        if wanted in map(folded, (name, *handler.aliases)):
+            return handler
+    return None
+
+
+def folded(kind: str) -> str:
+    """Return what all spellings of a node type have in common."""
+    return kind.replace("-", "_")

@@ -44,23 +44,43 @@ class ApprovalStep(StepHandler):
         "type": "object",
         "required": ["title", "assignees"],
         "properties": {
-            "title": {"type": "string"},
-            "message": {"type": "string"},
+            "title": {"type": "string", "title": "Title", "description": "What is asked, in one line."},
+            "message": {"type": "string", "title": "Message", "description": "What helps to decide."},
             "assignees": {
-                "type": "object",
+                "type": "object", "title": "Assignees", "description": "Who may decide: members of the tenant.",
                 "properties": {
-                    "users": {"type": ["array", "string"], "items": {"type": "string"}},
-                    "groups": {"type": ["array", "string"], "items": {"type": "string"}},
-                    "permission": {"type": "string"},
+                    "users": {
+                        "type": ["array", "string"], "items": {"type": "string"}, "title": "Users",
+                        "description": "Names of users.",
+                    },
+                    "groups": {
+                        "type": ["array", "string"], "items": {"type": "string"}, "title": "Groups",
+                        "description": "Names of groups.",
+                    },
+                    "permission": {
+                        "type": "string", "title": "Permission", "description": "Whoever has it, as app.codename.",
+                    },
                 },
             },
-            "form": {"type": "object"},
-            "data": {},
-            "required": {"type": ["integer", "string"], "minimum": 1, "default": 1},
-            "reject_on": {"enum": list(REJECT_ON), "default": "first"},
-            "deadline_seconds": {"type": ["number", "string"], "exclusiveMinimum": 0},
+            "form": {
+                "type": "object", "title": "Form", "description": "JSON Schema within which data may be changed.",
+                "x-depends-on": {"data": None},
+            },
+            "data": {"title": "Data", "description": "What is to be approved; handed on as decided."},
+            "required": {
+                "type": ["integer", "string"], "minimum": 1, "default": 1, "title": "Approvals",
+                "description": "How many must approve.",
+            },
+            "reject_on": {
+                "enum": list(REJECT_ON), "default": "first", "title": "Rejected by",
+                "description": "The first rejection, or a majority of those who may vote.",
+            },
+            "deadline_seconds": {
+                "type": ["number", "string"], "exclusiveMinimum": 0, "title": "Deadline",
+                "description": "Seconds to decide in; then it leaves by timeout. It waits for ever when absent.",
+            },
         },
-    }
+    }  # fmt: skip
 
     def problems(self, config: Mapping[str, Any]) -> list[Problem]:
         """Check everything that does not depend on templates."""
@@ -80,36 +100,46 @@ class ApprovalStep(StepHandler):
 
     def run(self, config: Mapping[str, Any], context: StepContext) -> Wait:
         """Store the question and wait for its answer."""
-        asked = assignee_problems(config["assignees"])
-        if asked:
-            raise PermanentError(f"{asked[0].field} {asked[0].message}")
-        assignees = checked(_assignees(config["assignees"]))
-        electorate = voters(assignees, context.tenant_id)
-        required = _required(config.get("required", 1), len(electorate))
-        deadline = _deadline(timeout_of(config, "deadline_seconds"))
-        approval = Approval.objects.create(
-            tenant_id=context.tenant_id,
-            execution_id=context.execution_id,
-            path=context.path,
-            attempt=context.attempt,
-            title=_title(config["title"]),
-            message=_text("message", config.get("message", ""), MAX_MESSAGE_LENGTH),
-            assignees=assignees.as_data(),
-            voters=len(electorate),
-            required=required,
-            reject_on=config.get("reject_on", "first"),
-            form=config.get("form"),
-            data=redact(config.get("data")),
-            deadline=deadline,
-        )
+        approval, electorate = _question(config, context)
+        approval.save(force_insert=True)
         emit(REQUESTED, _requested(approval, electorate), source=SOURCE, tenant_id=context.tenant_id)
-        return Wait(until=deadline, awaits=True)
+        return Wait(until=approval.deadline, awaits=True)
+
+    def run_alone(self, config: Mapping[str, Any], context: StepContext, state: dict[str, Any]) -> Wait:
+        """Check the question and say how long it would wait, asking nobody: no execution would hear the answer."""
+        approval, _ = _question(config, context)
+        return Wait(until=approval.deadline, awaits=True)
 
 
 def register_approval_step() -> None:
     """Register the step."""
     if ApprovalStep.type not in step_registry:
         step_registry.register(ApprovalStep.type, ApprovalStep())
+
+
+def _question(config: Mapping[str, Any], context: StepContext) -> tuple[Approval, list[Any]]:
+    """Return the approval to store and those who may vote; raises PermanentError."""
+    asked = assignee_problems(config["assignees"])
+    if asked:
+        raise PermanentError(f"{asked[0].field} {asked[0].message}")
+    assignees = checked(_assignees(config["assignees"]))
+    electorate = voters(assignees, context.tenant_id)
+    approval = Approval(
+        tenant_id=context.tenant_id,
+        execution_id=context.execution_id,
+        path=context.path,
+        attempt=context.attempt,
+        assignees=assignees.as_data(),
+        voters=len(electorate),
+        required=_required(config.get("required", 1), len(electorate)),
+        deadline=_deadline(timeout_of(config, "deadline_seconds")),
+        title=_title(config["title"]),
+        message=_text("message", config.get("message", ""), MAX_MESSAGE_LENGTH),
+        reject_on=config.get("reject_on", "first"),
+        form=config.get("form"),
+        data=redact(config.get("data")),
+    )
+    return approval, electorate
 
 
 def _requested(approval: Approval, electorate: list[Any]) -> dict[str, Any]:

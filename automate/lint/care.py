@@ -81,7 +81,7 @@ def unguarded_calls_in_loops(drawing: Drawing, facts: Facts) -> Iterator[Finding
 
 
 def _how_to_repeat(spot: Spot) -> str:
-    if spot.node.type == "http.request":
+    if spot.node.handler.type in ("http.request", "http_request"):
         return "give it idempotency_header if the other side knows one"
     return "use an action that is idempotent"
 

@@ -33,7 +33,7 @@ def unconnected_routes(drawing: Drawing, facts: Facts) -> Iterator[Finding]:
     """Find decisions of which no route is connected and nobody reads the answer."""
     read = read_steps(drawing)
     for spot in drawing:
-        if spot.node.type not in _DECISIONS or any(edge.handle for edge in spot.node.outgoing):
+        if spot.node.handler.type not in _DECISIONS or any(edge.handle for edge in spot.node.outgoing):
             continue
         if spot.key not in read:
             routes = ", ".join(spot.node.handler.routes_of(spot.config))
@@ -48,7 +48,7 @@ def unused_outputs(drawing: Drawing, facts: Facts) -> Iterator[Finding]:
     """Find transforms whose output nobody reads and which is not the result of their plan."""
     read = read_steps(drawing)
     for spot in drawing:
-        if spot.node.type != "transform" or spot.key in read or _is_result(drawing, spot):
+        if spot.node.handler.type != "transform" or spot.key in read or _is_result(drawing, spot):
             continue
         message = f"nobody reads the output of node {spot.key!r}; read it as steps.{spot.key}.output or remove the node"
         yield Finding(Codes.UNUSED_OUTPUT, spot.key, spot.where, message)
@@ -90,18 +90,18 @@ def _closed(source: Spot, edge: Edge) -> str | None:
 
 
 def _closed_loop(loop: Spot) -> str | None:
-    if loop.node.type == "while" and _answer(loop.config.get("rule")) is False:
+    if loop.node.handler.type == "while" and _answer(loop.config.get("rule")) is False:
         return f"the rule of {loop.key!r} reads nothing and is always false"
     return None
 
 
 def _dead_routes(spot: Spot) -> set[str]:
     """Return the routes a decision never leaves by, because of rules whose answer is always the same."""
-    if spot.node.type == "condition":
+    if spot.node.handler.type == "condition":
         answer = _answer(spot.config["rule"])
         return set() if answer is None else {"false" if answer else "true"}
     dead: set[str] = set()
-    if spot.node.type == "switch":
+    if spot.node.handler.type == "switch":
         routes = list(spot.node.handler.routes_of(spot.config))
         for place, case in enumerate(spot.config["cases"]):
             answer = _answer(case["rule"])

@@ -23,6 +23,7 @@ KNOWN_KEYS = {
 ROOTS = ("event", "input", "variables", "steps", "execution", "workflow", "resume")
 LOOP_ROOTS = ("index", "loop")
 ITEM_ROOTS = ("item",)
+ITEM_LOOPS = ("for_each", "string_iterator")
 UNDO_ROOTS = ("compensates",)
 
 _UNKNOWN = object()
@@ -62,14 +63,12 @@ def steps_not_before(drawing: Drawing, facts: Facts) -> Iterator[Finding]:
 def _root_problem(read: Reading, spot: Spot) -> str:
     root = read.path[0]
     known = (*ROOTS, *(LOOP_ROOTS if read.loops else ()), *(UNDO_ROOTS if spot.undoes else ()))
-    if any(loop.node.type == "for_each" for loop in read.loops):
+    if any(loop.node.handler.type in ITEM_LOOPS for loop in read.loops):
         known += ITEM_ROOTS
     if root in known:
         return _key_of(read)
     if root in ITEM_ROOTS:
-        return (
-            f"{read.written} is there only inside a for_each; move the node into one or read something else"
-        )
+        return f"{read.written} is there only inside a for_each or string_iterator; move the node into one"
     if root in LOOP_ROOTS:
         return f"{read.written} is there only inside a loop; move the node into one or read something else"
     return f"{read.written} begins with {root!r}, which is nothing; {_nearest(root, known, 'begin with')}"
@@ -78,7 +77,9 @@ def _root_problem(read: Reading, spot: Spot) -> str:
 def _resume_problem(read: Reading, spot: Spot, drawing: Drawing) -> str:
     if read.path[0] != "resume" or len(read.path) < 2:
         return ""
-    links = [one.key for one in drawing if one.plan is spot.plan and one.node.type == "wait_for_webhook"]
+    links = [
+        one.key for one in drawing if one.plan is spot.plan and one.node.handler.type == "wait_for_webhook"
+    ]
     if read.path[1] in links:
         return ""
     hint = _nearest(read.path[1], links, "there is")

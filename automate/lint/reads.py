@@ -46,7 +46,7 @@ def node_reads(spot: Spot, drawing: Drawing) -> Iterator[Reading]:
         field = f"{spot.where}.config.{name}"
         if name not in spot.node.raw:
             yield from _readings(path_reads(value, field), before, around)
-        elif name in RULES_OVER_THE_SCOPE.get(spot.node.type, ()):
+        elif name in RULES_OVER_THE_SCOPE.get(spot.node.handler.type, ()):
             loops = inside if spot.node.handler.is_loop else around
             yield from _readings(rule_reads(value, field), before, loops)
         elif name == RESULT and spot.node.body is not None:

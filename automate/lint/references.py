@@ -10,6 +10,8 @@ from automate.lint.drawing import Drawing
 from automate.lint.facts import Facts
 from automate.lint.findings import Codes, Finding
 
+_ACTIONS = {"http_request": "http.request"}
+"""Steps that use a connection without being called after the connector's action."""
 _SECRET = re.compile(r"\$secret:([A-Za-z0-9_.-]{1,128})")
 
 
@@ -30,7 +32,8 @@ def unknown_connections(drawing: Drawing, facts: Facts) -> Iterator[Finding]:
     if facts.connections is None:
         return
     for spot in drawing:
-        connector, _, action = spot.node.type.partition(".")
+        kind = spot.node.handler.type
+        connector, _, action = _ACTIONS.get(kind, kind).partition(".")
         if action and "connection" in spot.node.handler.config_schema.get("properties", {}):
             problem = _problem(spot.config.get("connection"), connector, facts, facts.connections)
             if problem:
@@ -53,7 +56,7 @@ def _named_workflows(drawing: Drawing) -> Iterator[tuple[str, str, str]]:
     if slug:
         yield "", "graph.settings.error_workflow", slug
     for spot in drawing:
-        if spot.node.type == "subworkflow":
+        if spot.node.handler.type == "subworkflow":
             yield spot.key, f"{spot.where}.config.workflow", spot.config["workflow"]
 
 

@@ -1,22 +1,20 @@
-"""The steps that come with the engine: logging, transform, set, condition, switch, merge, return, delay."""
+"""The steps that come with the engine: logging, transform, set, condition, switch, merge, return."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 from automate.rules import CompiledRule, compile_rule
 from automate.runtime.loop_steps import BreakStep, ContinueStep, ForEachStep, WhileStep
-from automate_core.errors import PermanentError, Problem
-from automate_core.steps import Effect, StepContext, StepHandler, StepResult, Wait, step_registry
+from automate_core.errors import Problem
+from automate_core.steps import Effect, StepContext, StepHandler, StepResult, step_registry
 
 logger = logging.getLogger("automate.workflow")
 
 MAX_CASES = 50
 RESERVED_ROUTES = frozenset({"default", "error", "timeout"})
-MAX_DELAY_SECONDS = 366 * 86_400.0
 
 
 class LoggingStep(StepHandler):
@@ -25,7 +23,9 @@ class LoggingStep(StepHandler):
     type = "logging"
     label = "Log a message"
     effect = Effect.PURE
-    config_schema = {"type": "object", "required": ["message"], "properties": {"message": {}}}
+    config_schema = {"type": "object", "required": ["message"], "properties": {
+        "message": {"title": "Message", "description": "The line to log; usually a text with templates."},
+    }}  # fmt: skip
 
     def problems(self, config: Mapping[str, Any]) -> list[Problem]:
         """Require a message."""
@@ -42,9 +42,12 @@ class TransformStep(StepHandler):
     """Shapes data: the rendered `output` is the step's output."""
 
     type = "transform"
+    aliases = ("data_transformer",)
     label = "Transform data"
     effect = Effect.PURE
-    config_schema = {"type": "object", "required": ["output"], "properties": {"output": {}}}
+    config_schema = {"type": "object", "required": ["output"], "properties": {
+        "output": {"title": "Output", "description": "What the step gives: any JSON, its texts may be templates."},
+    }}  # fmt: skip
 
     def problems(self, config: Mapping[str, Any]) -> list[Problem]:
         """Require an output."""
@@ -61,7 +64,11 @@ class SetStep(StepHandler):
     type = "set"
     label = "Set variables"
     effect = Effect.PURE
-    config_schema = {"type": "object", "required": ["values"], "properties": {"values": {"type": "object"}}}
+    config_schema = {"type": "object", "required": ["values"], "properties": {
+        "values": {
+            "type": "object", "title": "Variables", "description": "Names and values; read as variables.<name>.",
+        },
+    }}  # fmt: skip
 
     def problems(self, config: Mapping[str, Any]) -> list[Problem]:
         """Require an object of values."""
@@ -76,12 +83,15 @@ class ConditionStep(StepHandler):
     """Leaves by `true` or `false`, as its JSONLogic rule says over the step's scope."""
 
     type = "condition"
+    aliases = ("if_condition",)
     label = "Condition"
     effect = Effect.PURE
     routes = ("true", "false")
     route_aliases = {"yes": "true", "no": "false"}
     raw_fields = frozenset({"rule"})
-    config_schema = {"type": "object", "required": ["rule"], "properties": {"rule": {}}}
+    config_schema = {"type": "object", "required": ["rule"], "properties": {
+        "rule": {"title": "Rule", "description": "JSONLogic over what templates see, such as input and steps."},
+    }}  # fmt: skip
 
     def problems(self, config: Mapping[str, Any]) -> list[Problem]:
         """Require a rule; it is compiled in `prepare`."""
@@ -110,8 +120,11 @@ class SwitchStep(StepHandler):
         "properties": {
             "cases": {
                 "type": "array",
+                "title": "Cases",
+                "description": "Looked at in order; the first whose rule holds decides the route.",
                 "items": {"type": "object", "required": ["route", "rule"], "properties": {
-                    "route": {"type": "string"}, "rule": {},
+                    "route": {"type": "string", "title": "Route", "description": "Handle to leave by."},
+                    "rule": {"title": "Rule", "description": "JSONLogic over what templates see."},
                 }},
             },
         },
@@ -168,8 +181,19 @@ class MergeStep(StepHandler):
     config_schema = {
         "type": "object",
         "properties": {
-            "mode": {"enum": ["all", "any", "n"], "default": "all"},
-            "count": {"type": "integer", "minimum": 1},
+            "mode": {
+                "enum": ["all", "any", "n"],
+                "default": "all",
+                "title": "Mode",
+                "description": "Wait for all branches that can still arrive, for any one, or for n of them.",
+            },
+            "count": {
+                "type": "integer",
+                "minimum": 1,
+                "title": "Count",
+                "description": "How many, with mode n.",
+                "x-depends-on": {"mode": "n"},
+            },
         },
     }
 
@@ -200,7 +224,9 @@ class ReturnStep(StepHandler):
     label = "Return"
     effect = Effect.PURE
     gives_output = True
-    config_schema = {"type": "object", "required": ["output"], "properties": {"output": {}}}
+    config_schema = {"type": "object", "required": ["output"], "properties": {
+        "output": {"title": "Output", "description": "What a workflow that called this one gets back."},
+    }}  # fmt: skip
 
     def problems(self, config: Mapping[str, Any]) -> list[Problem]:
         """Require an output."""
@@ -211,59 +237,10 @@ class ReturnStep(StepHandler):
         return StepResult(config["output"])
 
 
-class DelayStep(StepHandler):
-    """Waits `seconds`, or `until` a time, without holding a worker."""
-
-    type = "delay"
-    label = "Delay"
-    effect = Effect.PURE
-    config_schema = {
-        "type": "object",
-        "properties": {"seconds": {"type": "number", "minimum": 0}, "until": {"type": "string"}},
-    }
-
-    def problems(self, config: Mapping[str, Any]) -> list[Problem]:
-        """Require exactly one of `seconds` and `until`."""
-        if ("seconds" in config) == ("until" in config):
-            return [Problem("", "give either seconds or until")]
-        seconds = config.get("seconds", 0)
-        if isinstance(seconds, str):
-            return []
-        if (
-            isinstance(seconds, bool)
-            or not isinstance(seconds, int | float)
-            or not 0 <= seconds <= MAX_DELAY_SECONDS
-        ):
-            return [Problem("seconds", "must be a number from 0 to 31622400")]
-        return []
-
-    def run(self, config: Mapping[str, Any], context: StepContext) -> Wait:
-        """Return the wait."""
-        if "until" in config:
-            return Wait(until=_moment(config["until"]))
-        try:
-            seconds = float(config["seconds"])
-        except (TypeError, ValueError):
-            raise PermanentError(f"seconds must be a number, not {config['seconds']!r}") from None
-        if not 0 <= seconds <= MAX_DELAY_SECONDS:
-            raise PermanentError(f"seconds must be from 0 to 31622400, not {seconds!r}")
-        return Wait(seconds=seconds)
-
-
-def _moment(value: Any) -> datetime:
-    """Read an ISO 8601 time; one without an offset is UTC."""
-    try:
-        moment = datetime.fromisoformat(str(value))
-        # In UTC, for the database hands out no time outside the years 1 to 9999.
-        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
-    except (ValueError, OverflowError):
-        raise PermanentError(f"until must be an ISO 8601 time, not {value!r}") from None
-
-
 def register_builtin_steps() -> None:
     """Register the built-in steps."""
     for handler in (
-        LoggingStep, TransformStep, SetStep, ConditionStep, SwitchStep, MergeStep, ReturnStep, DelayStep,
+        LoggingStep, TransformStep, SetStep, ConditionStep, SwitchStep, MergeStep, ReturnStep,
         ForEachStep, WhileStep, BreakStep, ContinueStep,
     ):  # fmt: skip
         if handler.type not in step_registry:

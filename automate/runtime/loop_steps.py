@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, ClassVar
 
+import orjson
+
 from automate.rules import CompiledRule, compile_rule
-from automate_core.errors import PermanentError, Problem
+from automate_core.errors import ErrorCodes, PermanentError, Problem
 from automate_core.steps import Effect, StepContext, StepHandler, StepResult
 from automate_core.templating import Template, compile_template
 
@@ -24,6 +27,22 @@ class ItemErrors(StrEnum):
     STOP = "stop"
     CONTINUE = "continue"
     COLLECT = "collect"
+
+
+ITERATION_FIELDS: Mapping[str, Any] = {
+    "concurrency": {
+        "type": "integer", "minimum": 1, "maximum": MAX_CONCURRENCY, "default": 1, "title": "At a time",
+        "description": "Iterations that run at once.",
+    },
+    "on_item_error": {
+        "enum": [*ItemErrors], "default": "stop", "title": "When an item fails",
+        "description": "Stop the loop, continue with the next item, or continue and collect the errors.",
+    },
+    "result": {
+        "title": "Result", "description": "What to keep of each iteration; the output of its last node when absent.",
+    },
+}  # fmt: skip
+"""Fields of the loops over items."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +64,24 @@ class LoopStep(StepHandler):
     side_routes = frozenset({"item"})
     is_loop = True
 
+    def items_of(self, config: Mapping[str, Any]) -> list[Any] | None:
+        """Return the items of a rendered loop, None when only a rule ends it; raises PermanentError for no list."""
+        return None
+
     def run(self, config: Mapping[str, Any], context: StepContext) -> StepResult:
         """Refuse: the engine runs a loop's body, not the loop."""
         raise PermanentError(f"The loop {context.path!r} has no call of its own")
+
+    def run_alone(self, config: Mapping[str, Any], context: StepContext, state: dict[str, Any]) -> StepResult:
+        """Take the next item: one iteration a call. Other items than the last time are begun anew."""
+        items = self.items_of(config) or []
+        digest = hashlib.sha256(orjson.dumps(items, option=orjson.OPT_NON_STR_KEYS)).hexdigest()
+        index = state.get("index", 0) if state.get("items") == digest else 0
+        facts = {"index": index, "count": len(items), "remaining": max(len(items) - index - 1, 0)}
+        state.update(items=digest, index=min(index + 1, len(items)))
+        if index >= len(items):
+            return StepResult({"item": None, **facts, "done": True}, route="done")
+        return StepResult({"item": items[index], **facts, "done": not facts["remaining"]}, route="item")
 
 
 class ForEachStep(LoopStep):
@@ -60,20 +94,25 @@ class ForEachStep(LoopStep):
         "type": "object",
         "required": ["items"],
         "properties": {
-            "items": {},
-            "concurrency": {"type": "integer", "minimum": 1, "maximum": MAX_CONCURRENCY, "default": 1},
-            "on_item_error": {"enum": [*ItemErrors], "default": "stop"},
-            "result": {},
+            "items": {
+                "title": "Items", "description": "A list, or an object whose items are its keys and values.",
+            },
+            **ITERATION_FIELDS,
         },
-    }
+    }  # fmt: skip
 
     def problems(self, config: Mapping[str, Any]) -> list[Problem]:
         """Require items; check the limit and the error policy."""
-        found = _unknown(config, self.config_schema)
+        found = self.iteration_problems(config)
         if "items" not in config:
             found.append(Problem("items", "is required: a list, usually a template"))
         elif not isinstance(config["items"], str | list | Mapping):
             found.append(Problem("items", "must be a list, or a template that gives one"))
+        return found
+
+    def iteration_problems(self, config: Mapping[str, Any]) -> list[Problem]:
+        """Return what is wrong with the fields every loop over items has, and which fields are unknown."""
+        found = _unknown(config, self.config_schema)
         limit = config.get("concurrency", 1)
         if not isinstance(limit, int) or isinstance(limit, bool) or not 1 <= limit <= MAX_CONCURRENCY:
             found.append(Problem("concurrency", f"must be a whole number from 1 to {MAX_CONCURRENCY}"))
@@ -89,6 +128,15 @@ class ForEachStep(LoopStep):
             _result_template(config),
         )
 
+    def items_of(self, config: Mapping[str, Any]) -> list[Any]:
+        """Return the items; those of an object are its keys and values."""
+        items = config["items"]
+        if isinstance(items, Mapping):
+            items = [{"key": key, "value": value} for key, value in items.items()]
+        if not isinstance(items, list):
+            raise PermanentError(f"items must be a list, not {type(items).__name__}; check the template")
+        return checked_items(items)
+
 
 class WhileStep(LoopStep):
     """Repeats its body as long as its rule holds, but never more often than `max_iterations`."""
@@ -100,11 +148,14 @@ class WhileStep(LoopStep):
         "type": "object",
         "required": ["rule"],
         "properties": {
-            "rule": {},
+            "rule": {
+                "title": "Rule", "description": "JSONLogic over what templates see; the loop goes on while it holds.",
+            },
             "max_iterations": {
                 "type": "integer", "minimum": 1, "maximum": MAX_ITERATIONS, "default": DEFAULT_ITERATIONS,
+                "title": "Most iterations", "description": "After so many the loop fails.",
             },
-            "result": {},
+            "result": ITERATION_FIELDS["result"],
         },
     }  # fmt: skip
 
@@ -125,6 +176,17 @@ class WhileStep(LoopStep):
             condition=compile_rule(config["rule"]),
             max_iterations=config.get("max_iterations", DEFAULT_ITERATIONS),
         )
+
+    def run_alone(self, config: Mapping[str, Any], context: StepContext, state: dict[str, Any]) -> StepResult:
+        """Evaluate the rule for the next iteration: one a call, the same again once it no longer holds."""
+        rules: LoopRules = context.prepared
+        index = state.get("index", 0)
+        scope = {**context.scope, "index": index, "loop": {"index": index, "last": None}}
+        if rules.condition is None or not rules.condition.evaluate(scope):
+            return StepResult({"index": index, "done": True}, route="done")
+        check_iterations(index, rules)
+        state["index"] = index + 1
+        return StepResult({"index": index, "done": False}, route="item")
 
 
 class BreakStep(StepHandler):
@@ -153,18 +215,20 @@ class ContinueStep(StepHandler):
         return StepResult({}, route="continue")
 
 
-def items_of(config: Mapping[str, Any]) -> list[Any] | None:
-    """Return the items of a rendered `for_each`, None for a `while`; raises PermanentError for no list."""
-    if "items" not in config:
-        return None
-    items = config["items"]
-    if isinstance(items, Mapping):
-        items = [{"key": key, "value": value} for key, value in items.items()]
-    if not isinstance(items, list):
-        raise PermanentError(f"items must be a list, not {type(items).__name__}; check the template")
+def checked_items(items: list[Any]) -> list[Any]:
+    """Return the items when they are not too many; raises PermanentError."""
     if len(items) > MAX_ITEMS:
         raise PermanentError(f"items has {len(items)} entries; at most {MAX_ITEMS} are allowed")
     return items
+
+
+def check_iterations(index: int, rules: LoopRules) -> None:
+    """Raise PermanentError when a loop that goes on has had as many iterations as it may."""
+    if index >= rules.max_iterations:
+        raise PermanentError(
+            ErrorCodes.LOOP_LIMIT,
+            f"The loop still went on after {rules.max_iterations} iterations; raise max_iterations if it should",
+        )
 
 
 def _result_template(config: Mapping[str, Any]) -> Template | None:

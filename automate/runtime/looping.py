@@ -9,11 +9,12 @@ import orjson
 
 from automate.enums import StepStatus
 from automate.executions.rows import StepRow
+from automate.graph import Node
 from automate.runtime import outcomes
 from automate.runtime.calls import Spot
 from automate.runtime.frames import Failure, Frame, Halt, Loop
 from automate.runtime.interpreter import State
-from automate.runtime.loop_steps import ItemErrors, LoopRules, items_of
+from automate.runtime.loop_steps import ItemErrors, LoopRules, LoopStep, check_iterations
 from automate.runtime.scope import MAX_OUTPUT_BYTES, json_text
 from automate.waits.links import give_links
 from automate_core.errors import AutomateError, ErrorCodes, PermanentError
@@ -29,7 +30,7 @@ def open_loop(run: Run, spot: Spot, now: float) -> None:
     row = run.new_row(spot, now)
     try:
         config = spot.node.render(spot.frame.scope)
-        items = items_of(config)
+        items = items_of(spot.node, config)
         row.input_data = json_text({"count": len(items)} if items is not None else {})
     except AutomateError as error:
         outcomes.fail_for_good(run, spot, row, Failure(str(error.code), error.message, row.path), now)
@@ -102,6 +103,12 @@ def close_if_over(run: Run, frame: Frame, now: float) -> None:
     _finish(run, loop, frame, now)
 
 
+def items_of(node: Node, config: Mapping[str, Any]) -> list[Any] | None:
+    """Return the items of a loop's rendered config, None when only a rule ends it; raises PermanentError."""
+    assert isinstance(node.handler, LoopStep)
+    return node.handler.items_of(config)
+
+
 def note_ended(run: Run, loop: Loop, index: int, row: StepRow) -> None:
     """Take back what is recorded of an iteration that is over."""
     loop.following = max(loop.following, index + 1)
@@ -110,7 +117,7 @@ def note_ended(run: Run, loop: Loop, index: int, row: StepRow) -> None:
     elif row.status == StepStatus.FAILED:
         _count_failure(loop, index, Failure(row.error_code, row.error_message, row.path))
     if row.variables:
-        run.set_variables(loop.frame, orjson.loads(row.variables))
+        run.recall_variables(loop.frame, row)
     if row.status == StepStatus.SUCCESS and row.route == Halt.BREAK:
         loop.stopped = True
 
@@ -133,11 +140,7 @@ def _has_more(loop: Loop) -> bool:
     }  # fmt: skip
     if rules.condition is None or not rules.condition.evaluate(scope):
         return False
-    if loop.following >= rules.max_iterations:
-        raise PermanentError(
-            ErrorCodes.LOOP_LIMIT,
-            f"The loop still went on after {rules.max_iterations} iterations; raise max_iterations if it should",
-        )
+    check_iterations(loop.following, rules)
     return True
 
 
@@ -146,7 +149,7 @@ def _finish(run: Run, loop: Loop, frame: Frame, now: float) -> None:
     assert row is not None
     del loop.active[frame.index]
     row.finished_at = now
-    row.variables = json_text(frame.variables) if frame.variables else None
+    row.variables = run.variables_of(frame)
     if frame.halt is Halt.CANCELLED:
         row.status = StepStatus.CANCELLED
     elif frame.halt is Halt.FAILED:

@@ -10,9 +10,9 @@ from typing import Any
 import orjson
 
 from automate.graph import InvalidGraph, Plan, compile_graph
-from automate_connectors.steps import action_handler
+from automate_connectors.steps import find_action
 from automate_core import sql
-from automate_core.steps import StepHandler, step_registry
+from automate_core.steps import StepHandler, find_step
 
 KEEP = 1_000
 
@@ -36,10 +36,12 @@ _plans: OrderedDict[str, LivePlan] = OrderedDict()
 
 
 def find_handler(kind: str) -> StepHandler | None:
-    """Return the handler of a node type: a registered step, or a connector's action `connector.action`."""
-    if kind in step_registry:
-        return step_registry.get(kind)
-    return action_handler(kind) if "." in kind else None
+    """Return the handler of a node type: a registered step, or a connector's action `connector.action`.
+
+    This is where names are understood: `for_each` may be written `for-each`, `slack.send_message` also
+    `slack-send-message`, and a step by one of its aliases. Graphs and records keep what was written.
+    """
+    return find_step(kind) or find_action(kind)
 
 
 def load(version_ids: Iterable[str]) -> dict[str, LivePlan]:

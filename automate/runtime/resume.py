@@ -20,7 +20,6 @@ from automate.runtime import looping, outcomes, plans, records, undoing
 from automate.runtime.calls import Spot, Waiting
 from automate.runtime.endings import Orders
 from automate.runtime.frames import Failure, Frame, Halt
-from automate.runtime.loop_steps import items_of
 from automate.runtime.retry import RetryPolicy
 from automate.runtime.run import Run
 from automate.runtime.scope import new_scope
@@ -171,7 +170,11 @@ def _restore_iteration(run: Run, frame: Frame, step: StepRow, now: float) -> lis
     """Put an iteration back into its loop: counted when it is over, else to be restored itself."""
     found = _ITERATION.search(step.path)
     loop = run.loops.get(frame.prefix + step.node_key)
-    if found is None or loop is None:
+    if found is None:
+        return []
+    if loop is None:
+        # The loop is over; what its iterations set is not.
+        run.recall_variables(frame, step)
         return []
     index = int(found[1])
     loop.following = max(loop.following, index + 1)
@@ -212,8 +215,7 @@ def _recall(run: Run, spot: Spot, step: StepRow) -> None:
     frame, node = spot
     output = orjson.loads(step.output_data) if step.output_data is not None else None
     frame.scope["steps"][node.key] = {"output": output, "status": StepStatus.SUCCESS.value}
-    if step.variables:
-        run.set_variables(frame, orjson.loads(step.variables))
+    run.recall_variables(frame, step)
     if node.index in frame.state.ready:
         frame.state.ready.remove(node.index)
     frame.state.succeed(node.index, step.route or None)
@@ -224,7 +226,7 @@ def _recall(run: Run, spot: Spot, step: StepRow) -> None:
 def _reopen(run: Run, spot: Spot, step: StepRow, now: float) -> None:
     """Go on with a loop: its items are rendered again, from what was known when it began."""
     try:
-        items = items_of(spot.node.render(spot.frame.scope))
+        items = looping.items_of(spot.node, spot.node.render(spot.frame.scope))
     except AutomateError as error:
         outcomes.fail_for_good(run, spot, step, Failure(str(error.code), error.message, step.path), now)
         return

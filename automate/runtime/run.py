@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from uuid import UUID
 
+import orjson
+
 from automate.enums import ExecutionStatus, StepStatus
 from automate.executions.rows import ExecutionRow, StepRow
 from automate.graph import Plan
@@ -55,6 +57,7 @@ class Run(Unrecorded):
         self.undo: undoing.Undoing | None = None
         self.orders = endings.Orders()
         self.left_waiting = False
+        self._recalled_at: dict[str, int] = {}
         give_links(scope, plan, execution_id=row.id, prefix="")
 
     @property
@@ -198,6 +201,20 @@ class Run(Unrecorded):
         self.scope["variables"].update(values)
         for around in frame.outward():
             around.variables.update(values)
+
+    def recall_variables(self, frame: Frame, row: StepRow) -> None:
+        """Set the variables a record tells of; of several records the last counts, in whatever order they are read."""
+        for name, value in (orjson.loads(row.variables) if row.variables else {}).items():
+            if row.seq < self._recalled_at.get(name, 0):
+                value = self.scope["variables"][name]
+            self._recalled_at[name] = max(row.seq, self._recalled_at.get(name, 0))
+            self.set_variables(frame, {name: value})
+
+    def variables_of(self, frame: Frame) -> str | None:
+        """Return the variables set in a frame, as they stand now, as JSON text."""
+        if not frame.variables:
+            return None
+        return json_text({name: self.scope["variables"][name] for name in frame.variables})
 
     def drop_inside(self, frame: Frame, now: float) -> None:
         """Record that what waits in a halted frame, and the loops in it, will not go on."""

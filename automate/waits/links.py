@@ -67,7 +67,7 @@ def resume_links(execution_id: UUID | str, prefix: str, nodes: Collection[str] |
 
 def give_links(scope: dict[str, Any], plan: Plan, *, execution_id: UUID | str, prefix: str) -> None:
     """Let the templates of a frame read the links of its waiting steps as `resume`, when it has such steps."""
-    nodes = frozenset(node.key for node in plan.nodes if node.type == WaitForWebhookStep.type)
+    nodes = frozenset(node.key for node in plan.nodes if node.handler.type == WaitForWebhookStep.type)
     if nodes:
         scope["resume"] = resume_links(execution_id, prefix, nodes)
 

@@ -14,7 +14,10 @@ from automate_core.steps import Effect, StepContext, StepHandler, Wait, step_reg
 MAX_WAIT_SECONDS = 366 * 86_400.0
 MAX_TYPE_LENGTH = 255
 
-_TIMEOUT_SCHEMA = {"type": ["number", "string"], "exclusiveMinimum": 0, "maximum": MAX_WAIT_SECONDS}
+_TIMEOUT_SCHEMA = {
+    "type": ["number", "string"], "exclusiveMinimum": 0, "maximum": MAX_WAIT_SECONDS, "title": "Timeout",
+    "description": "Longest wait, in seconds; then it leaves by timeout. It waits for ever when absent.",
+}  # fmt: skip
 
 
 class WaitForEventStep(StepHandler):
@@ -29,12 +32,17 @@ class WaitForEventStep(StepHandler):
         "type": "object",
         "required": ["event_type"],
         "properties": {
-            "event_type": {"type": "string"},
-            "match": {"type": "object"},
-            "rule": {},
+            "event_type": {
+                "type": "string", "title": "Event type", "description": "Type to wait for, or a glob: payment.*",
+            },
+            "match": {
+                "type": "object", "title": "Match",
+                "description": "Paths in the event and the values they must have, such as payload.order_id.",
+            },
+            "rule": {"title": "Rule", "description": "JSONLogic over the event that must hold besides."},
             "timeout_seconds": _TIMEOUT_SCHEMA,
         },
-    }
+    }  # fmt: skip
 
     def problems(self, config: Mapping[str, Any]) -> list[Problem]:
         """Require an event type; check the match, the rule and the timeout."""

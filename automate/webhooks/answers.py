@@ -38,7 +38,7 @@ CROSS JOIN LATERAL (
 LEFT JOIN LATERAL (
   SELECT s.output_data::text AS output FROM automate_execution e JOIN automate_steprun s ON s.execution_id = e.id
   WHERE e.event_id = w.id AND e.tenant_id = w.tenant_id AND e.replay_of_id IS NULL
-    AND s.node_type = 'respond' AND s.status = 'SUCCESS'
+    AND s.node_type IN ('respond', 'http-response', 'http_response') AND s.status = 'SUCCESS'
   ORDER BY s.finished_at, s.seq LIMIT 1) AS answered ON true
 """
 

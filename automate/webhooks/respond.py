@@ -57,17 +57,25 @@ class RespondStep(StepHandler):
     """Answers the webhook that started the execution; of several, the first one does."""
 
     type = "respond"
+    aliases = ("http_response",)
     label = "Answer the webhook"
     effect = Effect.PURE
     config_schema = {
         "type": "object",
         "properties": {
-            "status": {"type": ["integer", "string"], "minimum": 200, "maximum": 599, "default": 200},
-            "headers": {"type": "object"},
-            "body": {},
-            "content_type": {"type": "string"},
+            "status": {
+                "type": ["integer", "string"], "minimum": 200, "maximum": 599, "default": 200, "title": "Status",
+                "description": "HTTP status of the answer.",
+            },
+            "headers": {
+                "type": "object", "title": "Headers", "description": "Headers of the answer, such as Location.",
+            },
+            "body": {"title": "Body", "description": "A text is sent as it is, anything else as JSON."},
+            "content_type": {
+                "type": "string", "title": "Content type", "description": "Media type of the body, such as text/html.",
+            },
         },
-    }
+    }  # fmt: skip
 
     def problems(self, config: Mapping[str, Any]) -> list[Problem]:
         """Check what is no template."""

@@ -17,19 +17,24 @@ _ADDRESSES = {"anyOf": [_ADDRESS, {"type": "array", "items": _ADDRESS, "minItems
 INPUT_SCHEMA: Mapping[str, Any] = {
     "type": "object",
     "properties": {
-        "to": _ADDRESSES,
-        "cc": _ADDRESSES,
-        "bcc": _ADDRESSES,
-        "reply_to": _ADDRESSES,
-        "from": _ADDRESS,
-        "subject": {"type": "string", "maxLength": 998, "pattern": r"^[^\r\n]*$"},
-        "body": {"type": "string"},
-        "html": {"type": "string"},
+        "to": {**_ADDRESSES, "title": "To", "description": "One address, or several."},
+        "cc": {**_ADDRESSES, "title": "Cc", "description": "Who gets a copy."},
+        "bcc": {**_ADDRESSES, "title": "Bcc", "description": "Who gets a copy the others do not see."},
+        "reply_to": {**_ADDRESSES, "title": "Reply to", "description": "Where answers go."},
+        "from": {**_ADDRESS, "title": "From", "description": "Sender; the project's default address when absent."},
+        "subject": {
+            "type": "string", "maxLength": 998, "pattern": r"^[^\r\n]*$", "title": "Subject",
+            "description": "One line.",
+        },
+        "body": {"type": "string", "title": "Text", "description": "The message as plain text."},
+        "html": {
+            "type": "string", "title": "HTML", "description": "The message as HTML, instead of the text or beside it.",
+        },
     },
     "required": ["to", "subject"],
     "anyOf": [{"required": ["body"]}, {"required": ["html"]}],
     "additionalProperties": False,
-}
+}  # fmt: skip
 OUTPUT_SCHEMA: Mapping[str, Any] = {
     "type": "object",
     "properties": {"sent": {"type": "integer"}, "message_id": {"type": "string"}},

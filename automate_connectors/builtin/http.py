@@ -28,23 +28,47 @@ _SCALAR = {"type": ["string", "number", "boolean"]}
 INPUT_SCHEMA: Mapping[str, Any] = {
     "type": "object",
     "properties": {
-        "method": {"type": "string", "default": "GET", "minLength": 1, "maxLength": 20},
-        "url": {"type": "string", "minLength": 1, "maxLength": guard.URL_LIMIT},
-        "headers": {"type": "object", "additionalProperties": _SCALAR},
+        "method": {
+            "type": "string", "default": "GET", "minLength": 1, "maxLength": 20, "title": "Method",
+            "description": "Such as GET or POST.",
+        },
+        "url": {
+            "type": "string", "minLength": 1, "maxLength": guard.URL_LIMIT, "title": "URL",
+            "description": "Where to send the request; with a connection, a path below its base URL.",
+        },
+        "headers": {
+            "type": "object", "additionalProperties": _SCALAR, "title": "Headers",
+            "description": "Headers of the request; keep credentials in a connection.",
+        },
         "query": {
-            "type": "object",
+            "type": "object", "title": "Query", "description": "Parameters after the question mark.",
             "additionalProperties": {"anyOf": [_SCALAR, {"type": "array", "items": _SCALAR}]},
         },
-        "json": {},
-        "form": {"type": "object", "additionalProperties": _SCALAR},
-        "body": {"type": "string"},
-        "timeout_seconds": {"type": "number", "exclusiveMinimum": 0, "maximum": LONGEST_SECONDS},
-        "idempotency_header": {"type": "string", "minLength": 1, "maxLength": 100},
+        "json": {"title": "JSON body", "description": "Sent as JSON; instead of form and body."},
+        "form": {
+            "type": "object", "additionalProperties": _SCALAR, "title": "Form body",
+            "description": "Sent as an HTML form is; instead of json and body.",
+        },
+        "body": {
+            "type": "string", "title": "Text body", "description": "Sent as it is; instead of json and form.",
+        },
+        "timeout_seconds": {
+            "type": "number", "exclusiveMinimum": 0, "maximum": LONGEST_SECONDS, "title": "Timeout",
+            "description": "Longest wait for the answer, in seconds; 30 when absent.",
+        },
+        "idempotency_header": {
+            "type": "string", "minLength": 1, "maxLength": 100, "title": "Idempotency header",
+            "description": "Header the other side knows a repeated request by; the request may then be repeated.",
+        },
         "accept_status": {
-            "type": "array",
+            "type": "array", "title": "Accepted statuses",
+            "description": "Statuses of 400 and more that are no error.",
             "items": {"type": "integer", "minimum": 100, "maximum": 599},
         },
-        "follow_redirects": {"type": "boolean", "default": True},
+        "follow_redirects": {
+            "type": "boolean", "default": True, "title": "Follow redirects",
+            "description": "Go where a redirect leads.",
+        },
     },
     "required": ["url"],
     "additionalProperties": False,
@@ -53,7 +77,7 @@ INPUT_SCHEMA: Mapping[str, Any] = {
         {"not": {"required": ["json", "body"]}},
         {"not": {"required": ["form", "body"]}},
     ],
-}
+}  # fmt: skip
 OUTPUT_SCHEMA: Mapping[str, Any] = {
     "type": "object",
     "properties": {

@@ -20,15 +20,29 @@ _TRANSIENT = {"ratelimited": False, "rate_limited": False, "internal_error": Non
 INPUT_SCHEMA: Mapping[str, Any] = {
     "type": "object",
     "properties": {
-        "channel": {"type": "string", "minLength": 1, "maxLength": 200},
-        "message": {"type": "string", "minLength": 1, "maxLength": 40_000},
-        "text": {"type": "string", "minLength": 1, "maxLength": 40_000},
-        "blocks": {"type": "array", "items": {"type": "object"}, "minItems": 1, "maxItems": 50},
-        "thread_ts": {"type": "string", "minLength": 1, "maxLength": 50},
+        "channel": {
+            "type": "string", "minLength": 1, "maxLength": 200, "title": "Channel",
+            "description": "Name or id of the channel; a webhook has its own.",
+        },
+        "message": {
+            "type": "string", "minLength": 1, "maxLength": 40_000, "title": "Message", "description": "What to say.",
+        },
+        "text": {
+            "type": "string", "minLength": 1, "maxLength": 40_000, "title": "Text",
+            "description": "The same as message, under Slack's name.",
+        },
+        "blocks": {
+            "type": "array", "items": {"type": "object"}, "minItems": 1, "maxItems": 50, "title": "Blocks",
+            "description": "Slack's Block Kit blocks.",
+        },
+        "thread_ts": {
+            "type": "string", "minLength": 1, "maxLength": 50, "title": "Thread",
+            "description": "Time stamp of the message to reply to.",
+        },
     },
     "anyOf": [{"required": ["message"]}, {"required": ["text"]}, {"required": ["blocks"]}],
     "additionalProperties": False,
-}
+}  # fmt: skip
 OUTPUT_SCHEMA: Mapping[str, Any] = {
     "type": "object",
     "properties": {"ok": {"const": True}, "channel": {"type": "string"}, "ts": {"type": "string"}},

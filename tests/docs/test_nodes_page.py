@@ -126,3 +126,10 @@ def test_every_type_of_node_has_a_section() -> None:
     described = {word for title in titles for word in re.split(r" and |, ", title)}
     ours = {kind for kind in step_registry if type(step_registry.get(kind)).__module__.startswith("automate")}
     assert ours - described == set()
+
+
+def test_every_second_name_is_listed() -> None:
+    listed = dict(re.findall(r"^\| `([a-z-]+)` \| \[(\w+)\]", PAGE.read_text(), flags=re.MULTILINE))
+    handlers = [step_registry.get(kind) for kind in step_registry]
+    ours = [one for one in handlers if type(one).__module__.startswith("automate")]
+    assert listed == {name.replace("_", "-"): one.type for one in ours for name in one.aliases}
