@@ -16,6 +16,7 @@ from automate.workflows import update_workflow
 from automate_core.context import tenant_scope
 from tests.automate.api.conftest import GRAPH, make_event, make_execution, make_workflow
 from tests.automate_api.test_routes import ROUTES, Route
+from tests.factories.jobs import make_job
 
 __all__ = ["make_event", "make_execution", "make_workflow"]
 
@@ -29,6 +30,9 @@ QUERIES: Mapping[str, int] = {
     "/api/automate/approvals/": 2,
     "/api/v1/executions/": 2,
     "/api/v1/events/": 2,
+    "/api/v1/endpoints/": 2,
+    "/api/v1/jobs/": 2,
+    "/api/v1/artifacts/": 2,
 }
 
 
@@ -45,6 +49,7 @@ def fill(
         workflow: Automation = make_workflow(f"Orders {number}")
         execution = make_execution(workflow, event=make_event(dedupe_key=str(number)), steps=2)
         Approval.all_tenants.create(execution=execution, path="ask", title="Pay?")
+        make_job(workflow.tenant, slug=f"orders-{number}", run_id=execution.pk)
     for number in range(1, rows):
         graph = {"nodes": [{**GRAPH["nodes"][0], "config": {"message": str(number)}}]}
         with tenant_scope(UUID(str(workflow.tenant_id))):

@@ -16,6 +16,7 @@ from automate_api.authentication import AutomateAuthentication
 from automate_api.v1.base import BaseAPIView
 from automate_core.models import Tenant
 from tests.automate.api.conftest import make_event, make_execution, make_workflow
+from tests.factories.jobs import make_job
 
 __all__ = ["make_event", "make_execution", "make_workflow"]
 
@@ -146,6 +147,7 @@ def foreign_ids(
         "executions": str(execution.pk),
         "approvals": str(Approval.all_tenants.create(execution=execution, path="ask", title="Pay?").pk),
         "events": str(make_event(of=other_tenant).pk),
+        **{name: str(row.pk) for name, row in make_job(other_tenant).items()},
     }
 
 

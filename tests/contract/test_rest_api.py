@@ -30,12 +30,8 @@ NOT_MOUNTED = (
     "/api/datachat/",
     "/api/embed/",
     "/api/rag/",
-    "/api/modal/",
     "/api/automate/prompts/",
-    "/api/v1/jobs/",
-    "/api/v1/artifacts/",
     "/api/v1/providers/",
-    "/api/v1/endpoints/",
 )
 """Documented families that come with apps to come; a family leaves this list when its first route is mounted."""
 
