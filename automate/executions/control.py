@@ -194,8 +194,24 @@ def _opened(
             raise NotFound(f"Execution {execution.pk} was deleted")
         if ExecutionStatus(held.status).is_terminal:
             raise Conflict(f"Execution {held.id} is {held.status}; nothing can be done to it but a replay")
+        before = _facts(held)
         yield held
-        audit.record(actor=by, action=action, target=f"execution:{held.id}", after=after)
+        now = Execution.all_tenants.get(pk=held.pk)
+        audit.record(
+            actor=by,
+            action=action,
+            target=f"execution:{held.id}",
+            before=before,
+            after={**_facts(now), **(after or {})},
+        )
+
+
+def _facts(execution: Execution) -> dict[str, Any]:
+    return {
+        "status": execution.status,
+        "paused": execution.paused_at is not None,
+        "cancel_requested": execution.cancel_requested_at is not None,
+    }
 
 
 def _found(execution: Execution) -> Execution:

@@ -101,6 +101,7 @@ def replay(
             actor=by,
             action="execution.replay",
             target=f"execution:{original.id}",
+            before={"status": original.status},
             after={
                 "execution": str(copy.id),
                 "version": pinned.number,
