@@ -13,8 +13,11 @@ from typing import Any
 from uuid import UUID
 
 from django.db import IntegrityError, transaction
+from django.db.models import Exists, OuterRef
 
+from automate.models import Event, Execution
 from automate_core import sql
+from automate_core.models import Tenant
 from automate_core.outbox.statements import TABLE as OUTBOX
 
 BATCH = 1_000
@@ -144,6 +147,14 @@ def prune(*, before: datetime, batch: int = BATCH, progress: Progress = lambda _
 def prunable(*, before: datetime) -> Pruned:
     """Count what `prune` would remove, without removing it."""
     return Pruned(*sql.execute(_COUNT, _params(before))[0])
+
+
+def tenants_with_old(*, before: datetime) -> list[UUID]:
+    """Return the tenants that have executions or events from before a moment."""
+    events = Event.all_tenants.filter(tenant_id=OuterRef("pk"), created_at__lt=before, pruned_at=None)
+    runs = Execution.all_tenants.filter(tenant_id=OuterRef("pk"), created_at__lt=before)
+    tenants = Tenant.objects.filter(Exists(events) | Exists(runs)).order_by("id")
+    return list(tenants.values_list("id", flat=True))
 
 
 def _batches(statement: str, before: datetime, limit: int) -> Iterator[tuple[int, int]]:

@@ -217,6 +217,7 @@ def settle_draft(automation: Automation, *, by: str, user: Any = None) -> Automa
 def delete_workflow(automation: Automation, *, by: str) -> None:
     """Delete an automation with its versions, triggers and executions; running ones are dropped by their workers."""
     with transaction.atomic():
+        audit.lock_chain(automation.tenant_id)
         target, before = f"workflow:{automation.id}", _facts(automation)
         automation.delete()
         audit.record(actor=by, action="workflow.delete", target=target, before=before)
@@ -277,6 +278,7 @@ def _facts(automation: Automation) -> dict[str, Any]:
     return {
         "name": automation.name,
         "slug": automation.slug,
+        "description": automation.description,
         "enabled": automation.enabled,
         "version": live.number if live else None,
         "content_hash": live.content_hash if live else None,

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from automate import workflows
-from automate.executions.start import start_execution
 from automate.lint import Codes, Finding
 from automate.lint.gathering import lint_workflow
+from automate.manual import run_by
 from automate.models import Automation, Execution
 from automate_api.principal import Principal
 from automate_core.errors import AccessDenied, Problem
@@ -44,7 +44,7 @@ class WorkflowService:
 
     def run(self, automation: Automation, payload: dict[str, Any]) -> Execution:
         """Start an execution with `payload` as its input; raises Conflict for a workflow that is off."""
-        return start_execution(slug=automation.slug, payload=payload)
+        return run_by(self.principal.id, automation.slug, payload)
 
     def problems(self, **fields: Any) -> list[Problem]:
         """Return what is wrong with a graph and a trigger."""

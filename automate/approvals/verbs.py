@@ -75,6 +75,7 @@ def decide(
             raise NotAssigned
         _refuse_closed(held)
         votes = list(held.votes.order_by("id"))
+        before = {"status": held.status, "votes": len(votes), "data": held.data}
         if any(one.voter_id == by.pk for one in votes):
             raise AlreadyVoted
         if seen is not None and seen != digest(held.data):
@@ -87,6 +88,7 @@ def decide(
             actor=f"user:{by.pk}",
             action=f"approval.{cast.decision}",
             target=f"approval:{held.pk}",
+            before=before,
             after={"status": held.status, "comment": cast.comment, "data": cast.data},
         )
     return held

@@ -6,11 +6,13 @@ import base64
 import hashlib
 from uuid import UUID
 
+from django.db import transaction
 from django.utils.crypto import salted_hmac
 
 from automate.executions import signals
 from automate.executions.signals import Answer, NothingWaits
-from automate_core import sql
+from automate_core import audit, sql
+from automate_core.context import tenant_scope
 from automate_core.errors import NotFound
 
 MARK = "rsm_"
@@ -19,7 +21,7 @@ MARK = "rsm_"
 _PURPOSE = "automate.waits.resume"
 
 _IN_TIME = """
-SELECT 1 FROM automate_steprun
+SELECT tenant_id FROM automate_steprun
 WHERE wake_token = %(token)s AND status = 'WAITING' AND (wake_at IS NULL OR wake_at > clock_timestamp())
 """
 
@@ -50,9 +52,19 @@ def resume(token: str, answer: Answer) -> str:
         UnknownToken: no step waits for it; nothing tells a used or expired token from one that never was.
     """
     digest = token_hash(token)
-    if not sql.execute(_IN_TIME, {"token": digest}):
+    waiting = sql.execute(_IN_TIME, {"token": digest})
+    if not waiting:
         raise UnknownToken
-    try:
-        return signals.answer_token(digest, answer)
-    except NothingWaits:
-        raise UnknownToken from None
+    with transaction.atomic(), tenant_scope(waiting[0][0]):
+        audit.lock_chain(waiting[0][0])
+        try:
+            execution_id = signals.answer_token(digest, answer)
+        except NothingWaits:
+            raise UnknownToken from None
+        audit.record(
+            actor="link",
+            action="execution.resume_link",
+            target=f"execution:{execution_id}",
+            after={"token": digest[:12]},
+        )
+    return execution_id

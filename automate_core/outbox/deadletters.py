@@ -43,6 +43,7 @@ def redrive(ids: Iterable[int], *, by: str) -> list[ClaimedItem]:
         What was queued again.
     """
     with transaction.atomic():
+        _lock_chains(ids := list(ids))
         items = _written(statements.REDRIVE, ids)
         kind = attrgetter("kind")
         for name, batch in groupby(sorted(items, key=kind), key=kind):
@@ -56,9 +57,16 @@ def redrive(ids: Iterable[int], *, by: str) -> list[ClaimedItem]:
 def discard(ids: Iterable[int], *, by: str) -> list[ClaimedItem]:
     """Delete dead letters for good, in one transaction; return them. Arguments as for `redrive`."""
     with transaction.atomic():
+        _lock_chains(ids := list(ids))
         items = _written(statements.DISCARD, ids)
         _record(items, "outbox.discarded", by)
     return items
+
+
+def _lock_chains(ids: list[int]) -> None:
+    tenants = OutboxItem.all_tenants.filter(id__in=ids, status=OutboxStatus.FAILED).order_by("tenant_id")
+    for tenant_id in tenants.values_list("tenant_id", flat=True).distinct():
+        audit.lock_chain(tenant_id)
 
 
 def _written(statement: str, ids: Iterable[int]) -> list[ClaimedItem]:
@@ -74,5 +82,6 @@ def _record(items: Sequence[ClaimedItem], action: str, by: str) -> None:
                 actor=by,
                 action=action,
                 target=f"outbox:{done[0].id}" if len(done) == 1 else f"outbox:{len(done)} items",
-                after={"items": [{"id": item.id, "kind": item.kind} for item in done]},
+                before={"items": [{"id": item.id, "kind": item.kind} for item in done]},
+                after={"status": "PENDING"} if action == "outbox.redriven" else None,
             )

@@ -17,7 +17,8 @@ from automate.api.serializers import (
     EventListSerializer,
     EventSerializer,
 )
-from automate.emission import OWN_SOURCES, emit
+from automate.emission import OWN_SOURCES
+from automate.manual import emit_by
 from automate.models import Event
 from automate_api.v1.base import BaseAPIView, BaseReadOnlyViewSet
 from automate_core.context import current_trace_id
@@ -97,6 +98,7 @@ def ingest(request: Request) -> Response:
     if given["source"] in OWN_SOURCES:
         message = f"{given['source']!r} is used by the engine itself; choose another"
         raise ValidationFailed.of([Problem("source", message)])
-    emitted = emit(given["type"], given["payload"], given["dedupe_key"], source=given["source"])
+    by = request.auth.id
+    emitted = emit_by(by, given["type"], given["payload"], given["dedupe_key"], source=given["source"])
     body = {"event_id": emitted.event_id, "trace_id": current_trace_id()}
     return Response(body, status=201 if emitted.created else 200)

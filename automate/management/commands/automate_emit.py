@@ -6,8 +6,10 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
-from automate.events import emit_event
+from automate.manual import emit_by
 from automate_core.management.base import AutomateCommand, add_tenant_option, in_tenant, json_object
+
+ACTOR = "command:automate_emit"
 
 
 class Command(AutomateCommand):
@@ -34,5 +36,7 @@ class Command(AutomateCommand):
         """Emit and print the id."""
         payload = json_object(options["payload"], "JSON")
         with in_tenant(options["tenant"]):
-            event_id = emit_event(options["type"], payload, options["dedupe_key"], source=options["source"])
-        self.stdout.write(event_id)
+            emitted = emit_by(
+                ACTOR, options["type"], payload, options["dedupe_key"], source=options["source"]
+            )
+        self.stdout.write(emitted.event_id)

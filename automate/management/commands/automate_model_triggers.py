@@ -47,7 +47,12 @@ class Command(AutomateCommand):
         with in_tenant(options["tenant"]):
             for label in options["models"]:
                 table = database.install(label, tenant_id=current_tenant_id())
-                audit.record(actor=ACTOR, action="model_triggers.install", target=f"model:{label.lower()}")
+                audit.record(
+                    actor=ACTOR,
+                    action="model_triggers.install",
+                    target=f"model:{label.lower()}",
+                    after={"table": table},
+                )
                 self.stdout.write(f"Installed on {table}: the database tells of changes of {label}")
 
     def _remove(self, options: dict[str, Any]) -> None:
@@ -59,7 +64,12 @@ class Command(AutomateCommand):
             if label not in held:
                 raise CommandError(f"{label!r} has no triggers; see `automate_model_triggers status`")
             database.remove(held[label].table)
-            audit.record(actor=ACTOR, action="model_triggers.remove", target=f"model:{label}")
+            audit.record(
+                actor=ACTOR,
+                action="model_triggers.remove",
+                target=f"model:{label}",
+                before={"table": held[label].table},
+            )
             self.stdout.write(
                 f"Removed from {held[label].table}: Django's signals tell of changes of {label}"
             )

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 from django.utils import timezone
 
 from automate import pruning
-from automate_core import conf
+from automate_core import audit, conf
+from automate_core.context import tenant_scope
 from automate_core.management.base import AutomateCommand
 
+ACTOR = "command:automate_prune"
 LONGEST_DAYS = 36_500
 
 
@@ -41,10 +43,21 @@ class Command(AutomateCommand):
         if options["dry_run"]:
             self._say("Would remove", pruning.prunable(before=before), days)
             return
+        self._record(before, days)
         done = pruning.prune(before=before, progress=self._progress)
         if self.stderr.isatty():
             self.stderr.write("\r\033[K", ending="")
         self._say("Removed", done, days)
+
+    def _record(self, before: datetime, days: int) -> None:
+        for tenant_id in pruning.tenants_with_old(before=before):
+            with tenant_scope(tenant_id):
+                audit.record(
+                    actor=ACTOR,
+                    action="history.prune",
+                    target="history",
+                    after={"older_than": before.isoformat(), "days": days},
+                )
 
     def _say(self, verb: str, counts: pruning.Pruned, days: int) -> None:
         self.stdout.write(

@@ -7,10 +7,12 @@ from typing import Any
 from django.core.management.base import CommandError, CommandParser
 
 from automate.enums import ExecutionStatus
-from automate.events import run_workflow
+from automate.manual import run_by
 from automate.models import Execution
 from automate.runtime import Runtime
 from automate_core.management.base import AutomateCommand, add_tenant_option, in_tenant, json_object
+
+ACTOR = "command:automate_run"
 
 
 class Command(AutomateCommand):
@@ -45,7 +47,7 @@ finished in time; 2 wrong usage"""
         """Start it, print the id, and wait when asked."""
         payload = json_object(options["payload"], "JSON")
         with in_tenant(options["tenant"]):
-            execution_id = run_workflow(options["slug"], payload)
+            execution_id = str(run_by(ACTOR, options["slug"], payload).id)
         self.stdout.write(execution_id)
         if options["wait"]:
             self.stdout.flush()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
@@ -9,8 +11,10 @@ from django.core.management.base import CommandError, CommandParser
 
 from automate.backfill import Backfilled, backfill, fires_of
 from automate.timetable import parse_moment
+from automate_core import audit
 from automate_core.management.base import AutomateCommand, add_tenant_option, in_tenant
 
+ACTOR = "command:automate_schedule_backfill"
 SHOWN = 10
 
 
@@ -25,6 +29,8 @@ class Command(AutomateCommand):
   automate_schedule_backfill report --since 2026-05-01T00:00:00+02:00 --until 2026-06-01T00:00:00+02:00 --dry-run
   automate_schedule_backfill report --since 2026-05-01T00:00:00Z --until 2026-05-08T00:00:00Z --tenant acme
 """
+
+    _done = Backfilled(0, 0, 0)
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Declare the workflow and the span."""
@@ -47,7 +53,8 @@ class Command(AutomateCommand):
             if options["dry_run"]:
                 self._show(fires_of(**span)[1])
                 return
-            done = backfill(**span, progress=self._progress)
+            with self._recorded(options):
+                done = backfill(**span, progress=self._progress)
         if self.stderr.isatty():
             self.stderr.write("\r\033[K", ending="")
         self.stdout.write(
@@ -61,7 +68,24 @@ class Command(AutomateCommand):
             self.stdout.write(f"... and {len(fires) - SHOWN} more, the last at {fires[-1].isoformat()}")
         self.stdout.write(f"{len(fires)} fires; those that have their event already would be left alone")
 
+    @contextmanager
+    def _recorded(self, options: dict[str, Any]) -> Iterator[None]:
+        """Leave an audit entry with what was emitted, also when it is interrupted."""
+        try:
+            yield
+        finally:
+            if self._done.created:
+                audit.record(
+                    actor=ACTOR,
+                    action="schedule.backfill",
+                    target=f"workflow:{options['slug']}",
+                    after={
+                        "since": options["since"], "until": options["until"], "events": self._done.created,
+                    },
+                )  # fmt: skip
+
     def _progress(self, done: Backfilled) -> None:
+        self._done = done
         if self.stderr.isatty():
             text = f"\r{done.done} of {done.fires} fires, {done.created} events"
             self.stderr.write(text, ending="")
