@@ -49,9 +49,13 @@ def compose(base: str, found: dict[str, Any]) -> str:
     ]
     if found["webhook"]:
         lines += [
-            "Send the demo webhook, then watch its execution finish in the admin:",
+            "Log in, open the demo workflow's live page, then send its webhook and watch it run:",
             "",
+            f"  {base}/studio/live/{found['webhook']['slug']}/",
             signed_curl(base, found["webhook"]["slug"], found["webhook"]["secret"]),
+            "",
+            "Every execution is kept in the admin:",
+            "",
             f"  {base}/admin/automate/execution/",
             "",
         ]

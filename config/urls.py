@@ -19,5 +19,7 @@ urlpatterns = [
     path("readyz", readyz),
     path("metrics", metrics),
     path("admin/", admin.site.urls),
+    path("studio/", include("automate_studio.urls")),
+    path("api/", include("automate_studio.canvas.urls")),
     path("api/", include("automate_api.v1.urls")),
 ]

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
-import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.docs.pages import ROOT, blocks
+from tests.factories import standalone
 
 PAGE = ROOT / "docs" / "tutorial.md"
 
@@ -34,36 +32,13 @@ pytestmark = pytest.mark.skipif(
 
 @pytest.fixture
 def environment(tmp_path: Path) -> dict[str, str]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = str(probe.getsockname()[1])
-    data = tmp_path / "data"
-    kept = {
-        name: value
-        for name, value in os.environ.items()
-        if name not in ("DATABASE_URL", "SECRET_KEY", "REDIS_URL")
-    }
-    mine = {"PORT": port, "AUTOMATE_DATA_DIR": str(data), "AUTOMATE_WORKERS": "1"}
-    return {**kept, **mine, "DJANGO_SETTINGS_MODULE": "config.settings.local", "PYTHONPATH": str(ROOT)}
+    return standalone.environment(tmp_path / "data")
 
 
 @pytest.fixture
 def running(environment: dict[str, str]) -> Iterator[None]:
-    started = subprocess.Popen(
-        [sys.executable, "-m", "config.supervisor"],
-        cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
-    )  # fmt: skip
-    assert started.stdout is not None
-    lines = []
-    for line in started.stdout:
-        lines.append(line)
-        if line.startswith("Ctrl-C stops everything"):
-            break
-    else:
-        pytest.fail("".join(lines))
-    yield
-    started.send_signal(signal.SIGTERM)
-    started.communicate(timeout=60)
+    with standalone.running(environment):
+        yield
 
 
 @pytest.mark.usefixtures("running")
