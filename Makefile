@@ -46,7 +46,7 @@ docs: $(VENV)/.dev-installed ## Build the documentation into site/
 
 lock: ## Pin what pyproject.toml asks for anew (needs uv)
 	uv pip compile --quiet --universal --no-header --no-annotate --no-emit-index-url --no-emit-find-links \
-	  --python-version 3.11 --upgrade --extra embedded --extra celery requirements/build.in pyproject.toml \
+	  --python-version 3.11 --upgrade --extra embedded --extra celery --extra redis requirements/build.in pyproject.toml \
 	  --output-file requirements/run.lock
 	uv pip compile --quiet --universal --no-header --no-annotate --no-emit-index-url --no-emit-find-links \
 	  --python-version 3.11 --upgrade --extra dev --constraint requirements/run.lock \
