@@ -36,16 +36,17 @@ def emit_by(
     return emitted
 
 
-def run_by(by: str, slug: str, payload: Mapping[str, Any]) -> Execution:
+def run_by(by: str, slug: str, payload: Mapping[str, Any], **terms: Any) -> Execution:
     """Start an execution of a workflow as `run_workflow` does, with an audit entry.
 
     Args:
         by: who starts it, for the audit trail.
         slug, payload: see `automate.events.run_workflow`, which also says what is raised.
+        terms: what else `start_execution` takes.
     """
     with transaction.atomic():
         audit.lock_chain(current_tenant_id())
-        execution = start_execution(slug=slug, payload=payload)
+        execution = start_execution(slug=slug, payload=payload, **terms)
         audit.record(
             actor=by,
             action="workflow.run",

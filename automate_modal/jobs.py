@@ -39,6 +39,7 @@ def start(endpoint: Endpoint, given: Mapping[str, Any], *, by: str, wants_artifa
     if found:
         raise ValidationFailed.of(found, "The input does not satisfy the endpoint's input_schema")
     with tenant_scope(endpoint.tenant_id), transaction.atomic():
+        audit.lock_chain(endpoint.tenant_id)
         job = Job(
             endpoint=endpoint,
             kind=endpoint.kind,
@@ -52,6 +53,12 @@ def start(endpoint: Endpoint, given: Mapping[str, Any], *, by: str, wants_artifa
         job.save(force_insert=True)
         following.append(job, "status", {"status": job.status})
         job.save(update_fields=["event_count"])
+        audit.record(
+            actor=by,
+            action="job.start",
+            target=f"job:{job.id}",
+            after={"endpoint": str(endpoint.id), "run": str(job.run_id)},
+        )
     return job
 
 
@@ -91,7 +98,13 @@ def cancel(job: Job, *, by: str, reason: str = "") -> Job:
             held.cancel_requested_at = timezone.now()
             following.append(held, "cancel", {"by": by})
             held.save()
-        audit.record(actor=by, action="job.cancel", target=f"job:{held.id}", after={"reason": reason})
+        audit.record(
+            actor=by,
+            action="job.cancel",
+            target=f"job:{held.id}",
+            before={"status": state.status},
+            after={"cancel_requested": True, "reason": reason},
+        )
     return following.follow(held)
 
 
