@@ -50,10 +50,14 @@ class ErrorCodes(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One wrong field: where it is (dotted, with [n] for list items) and what to do about it."""
+    """One wrong field: where it is (dotted, with [n] for list items) and what to do about it.
+
+    `node` is the id of the node of a graph the field belongs to, where errors are told node by node.
+    """
 
     field: str
     message: str
+    node: str = ""
 
     def as_dict(self) -> dict[str, str]:
         """Return the shape used in `error.details`."""

@@ -7,11 +7,19 @@ from typing import Any
 
 from rest_framework import serializers
 
+from automate.drawings import drawn_graph
 from automate.enums import ExecutionStatus, StepStatus, TriggerType
 from automate.models import Automation, Event, Execution, StepRun, WorkflowVersion
-from automate.workflows import EMPTY_GRAPH
+from automate.workflows import draft_problems
 from automate_api.bodies import BodySerializer
 from automate_core.redaction import redact
+
+
+class ProblemSerializer(serializers.Serializer[Any]):
+    """One wrong field."""
+
+    field = serializers.CharField()
+    message = serializers.CharField()
 
 
 class WorkflowListSerializer(serializers.ModelSerializer[Automation]):
@@ -40,10 +48,16 @@ class WorkflowListSerializer(serializers.ModelSerializer[Automation]):
 
 
 class WorkflowSerializer(WorkflowListSerializer):
-    """A workflow with its live graph and trigger."""
+    """A workflow with its trigger and its graph as it is drawn, which is the live one unless it has a draft.
+
+    `draft` and `problems` are there only while there is a draft: a drawn graph that cannot run yet. Triggers go on
+    starting the live version meanwhile.
+    """
 
     trigger_config = serializers.DictField(source="live_version.trigger_config", default=dict, read_only=True)
-    graph = serializers.DictField(source="live_version.graph", default=lambda: EMPTY_GRAPH, read_only=True)
+    graph = serializers.SerializerMethodField()
+    draft = serializers.BooleanField(read_only=True, required=False)
+    problems = ProblemSerializer(many=True, read_only=True, required=False)
 
     class Meta(WorkflowListSerializer.Meta):
         fields = [
@@ -56,9 +70,23 @@ class WorkflowSerializer(WorkflowListSerializer):
             "trigger_config",
             "workflow_version",
             "graph",
+            "draft",
+            "problems",
             "created_at",
             "updated_at",
         ]
+
+    def get_graph(self, automation: Automation) -> dict[str, Any]:
+        """Return the graph with the positions of its nodes."""
+        return drawn_graph(automation)
+
+    def to_representation(self, instance: Automation) -> dict[str, Any]:
+        """Return the workflow; what is said of a draft only when there is one."""
+        shown = dict(super().to_representation(instance))
+        if instance.draft is not None:
+            found = draft_problems(instance)
+            return {**shown, "draft": True, "problems": [problem.as_dict() for problem in found]}
+        return {name: value for name, value in shown.items() if name not in ("draft", "problems")}
 
 
 class WorkflowWriteSerializer(BodySerializer):
@@ -79,13 +107,6 @@ class WorkflowCheckSerializer(BodySerializer):
     trigger_type = serializers.CharField(max_length=16, required=False)
     trigger_config = serializers.DictField(required=False)
     graph = serializers.DictField(required=False)
-
-
-class ProblemSerializer(serializers.Serializer[Any]):
-    """One wrong field."""
-
-    field = serializers.CharField()
-    message = serializers.CharField()
 
 
 class FindingSerializer(serializers.Serializer[Any]):

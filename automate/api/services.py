@@ -43,7 +43,13 @@ class WorkflowService:
         return workflows.restore_version(automation, number, by=self.principal.id, user=self.principal.user)
 
     def run(self, automation: Automation, payload: dict[str, Any]) -> Execution:
-        """Start an execution with `payload` as its input; raises Conflict for a workflow that is off."""
+        """Start an execution with `payload` as its input.
+
+        Raises:
+            Conflict: the workflow is off.
+            ValidationFailed: what is drawn cannot run yet.
+        """
+        workflows.settle_draft(automation, by=self.principal.id, user=self.principal.user)
         return run_by(self.principal.id, automation.slug, payload)
 
     def problems(self, **fields: Any) -> list[Problem]:

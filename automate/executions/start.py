@@ -28,6 +28,7 @@ def start_execution(
     payload: Mapping[str, Any],
     parent_execution_id: UUID | None = None,
     parent_path: str = "",
+    max_attempts: int | None = None,
 ) -> Execution:
     """Create an execution of the workflow's live version and queue it, in one transaction.
 
@@ -39,6 +40,7 @@ def start_execution(
         payload: its input, a JSON object.
         parent_execution_id: the execution one of whose steps waits for the end of this one.
         parent_path: path of that step.
+        max_attempts: how often its steps are tried that name no policy; None leaves that to the engine.
 
     Raises:
         NotFound, Conflict, ValidationFailed: see `automate.events.run_workflow`.
@@ -79,6 +81,7 @@ def start_execution(
             depth=cause.depth if cause else 0,
             parent_execution_id=parent_execution_id,
             parent_path=parent_path,
+            max_attempts=max_attempts,
         )
         gate.queue(execution)
     return execution

@@ -16,9 +16,11 @@ class Execution(TenantOwned):
     """One run of one workflow version.
 
     Status is written only by `automate.executions` and the statements beside it. `version` is pinned when the
-    execution starts. `seq` counts what happened to it, in order; `pokes` counts what was said to it from outside,
+    execution starts. `seq` counts what happened to it, in order, and `marks` says which numbers were about the
+    execution itself (see `automate.executions.marks`); `pokes` counts what was said to it from outside,
     so that its worker knows when to look. `held_at` is set while it waits for a place under a limit, `paused_at`
-    while a person holds it. `event_type` is the type of its event, empty without one; the database fills it in where
+    while a person holds it. `max_attempts` is how often its steps are tried that name no policy; None leaves that
+    to the engine. `event_type` is the type of its event, empty without one; the database fills it in where
     it was not given. `parent_execution_id` and `parent_path` name the step that waits for its end.
     """
 
@@ -74,6 +76,7 @@ class Execution(TenantOwned):
         db_default=ExecutionStatus.QUEUED,
     )
     attempt = models.PositiveSmallIntegerField(default=1, db_default=1)
+    max_attempts = models.PositiveSmallIntegerField(null=True, blank=True)
     context = models.JSONField(default=dict, blank=True)
     priority = models.SmallIntegerField(default=0, db_default=0)
     key = models.CharField(max_length=255, null=True, blank=True)
@@ -81,6 +84,7 @@ class Execution(TenantOwned):
     cause_execution_id = models.UUIDField(null=True, blank=True)
     depth = models.PositiveSmallIntegerField(default=0, db_default=0)
     seq = models.PositiveIntegerField(default=0, db_default=0)
+    marks = models.TextField(default="", db_default="", blank=True)
     error_code = models.CharField(max_length=64, default="", db_default="", blank=True)
     error_summary = models.TextField(default="", db_default="", blank=True)
     created_at = models.DateTimeField(db_default=Now())
@@ -173,7 +177,7 @@ class Execution(TenantOwned):
 class StepRun(TenantOwned):
     """One attempt of one step, addressed by (execution, path, attempt).
 
-    `seq` is the execution's count when the step last changed. A WAITING step is woken at `wake_at`, by whoever
+    `seq` is the execution's count when the step last changed, `marks` every change with its count. A WAITING step is woken at `wake_at`, by whoever
     presents the token whose hash is `wake_token`, or by an event of type `wake_event` that `wake_rule` accepts;
     what it is told then is its `answer`.
     """
@@ -195,6 +199,7 @@ class StepRun(TenantOwned):
     error_code = models.CharField(max_length=64, default="", db_default="", blank=True)
     error_message = models.TextField(default="", db_default="", blank=True)
     seq = models.PositiveIntegerField(default=0)
+    marks = models.TextField(default="", db_default="", blank=True)
     wake_at = models.DateTimeField(null=True, blank=True)
     wake_token = models.CharField(max_length=64, null=True, blank=True)
     wake_event = models.CharField(max_length=255, null=True, blank=True)
@@ -221,8 +226,8 @@ class StepRun(TenantOwned):
             ),
             models.Index(
                 fields=["execution"],
-                condition=models.Q(node_type="respond"),
-                name="automate_steprun_responds",
+                condition=models.Q(node_type__in=("respond", "http-response", "http_response")),
+                name="automate_steprun_answers",
             ),
         ]
 
