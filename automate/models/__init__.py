@@ -3,6 +3,7 @@
 from automate.models.approval import Approval, ApprovalVote
 from automate.models.event import Event, WebhookSource
 from automate.models.execution import Execution, StepRun
+from automate.models.queue import QueueMessage
 from automate.models.subscription import WebhookSubscription
 from automate.models.window import TriggerWindow, WindowedEvent, WindowKind
 from automate.models.workflow import Automation, RoutingRevision, Trigger, WorkflowVersion
@@ -13,6 +14,7 @@ __all__ = [
     "Automation",
     "Event",
     "Execution",
+    "QueueMessage",
     "RoutingRevision",
     "StepRun",
     "Trigger",
