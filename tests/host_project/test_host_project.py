@@ -7,8 +7,11 @@ import zipfile
 
 import pytest
 
+from tests.host_project.conftest import ROOT
+
 pytestmark = [pytest.mark.timeout(300), pytest.mark.django_db(transaction=True)]
 
+OURS = {path.parent.name for path in ROOT.glob("automate*/apps.py")}
 API_APPS = "rest_framework rest_framework_simplejwt.token_blacklist automate_api"
 
 
@@ -21,12 +24,36 @@ def test_wheel_brings_the_packages_and_no_tests(wheel):
     assert any(name.endswith(".dist-info/licenses/LICENSE") for name in names)
 
 
+PACKED = ("py.typed", "templates/", "static/", "migrations/")
+"""Files of a package that are not its modules, and directories that must come along whole."""
+
+
+def test_wheel_brings_what_the_packages_need_besides_modules(wheel):
+    names = set(zipfile.ZipFile(wheel).namelist())
+    packages = [found.parent for found in ROOT.glob("*/__init__.py") if found.parent.name in OURS]
+    files = {
+        str(path.relative_to(ROOT))
+        for package in packages
+        for path in package.rglob("*")
+        if path.is_file() and path.suffix != ".pyc"
+    }
+    needed = {name for name in files if name.endswith(".py") or any(part in name for part in PACKED)}
+    assert needed - names == set()
+    for kind, example in (
+        ("templates/", "automate_api/templates/automate_api/redoc.html"),
+        ("static/", "automate_core/static/automate_core/admin.css"),
+        ("migrations/", "automate_api/migrations/0001_initial.py"),
+    ):
+        assert example in {name for name in needed if kind in name}
+    assert {name for name in needed if name.endswith("py.typed")} == {f"{name}/py.typed" for name in OURS}
+
+
 def test_saved_model_starts_a_workflow_and_a_rollback_does_not(host):
-    host("manage.py", "migrate", "shop", "--verbosity", "0")
-    host("manage.py", "migrate", "--verbosity", "0")
-    host("manage.py", "check", "--fail-level", "WARNING")
-    host("manage.py", "makemigrations", "--check", "--dry-run")
-    seen = json.loads(host("manage.py", "scenario").stdout.splitlines()[-1])
+    host.run("manage.py", "migrate", "shop", "--verbosity", "0")
+    host.run("manage.py", "migrate", "--verbosity", "0")
+    host.run("manage.py", "check", "--fail-level", "WARNING")
+    host.run("manage.py", "makemigrations", "--check", "--dry-run")
+    seen = json.loads(host.run("manage.py", "scenario").stdout.splitlines()[-1])
     assert seen["before"] == 0
     assert seen["events"] == ["model.shop.order.created"]
     assert seen["executions"] == ["SUCCESS"]
@@ -52,7 +79,7 @@ def test_saved_model_starts_a_workflow_and_a_rollback_does_not(host):
     ),
 )
 def test_app_installs_with_only_what_it_imports(host, installed, absent):
-    seen = json.loads(host("minimal.py", apps=installed).stdout.splitlines()[-1])
+    seen = json.loads(host.run("minimal.py", apps=installed).stdout.splitlines()[-1])
     assert {name.split(".")[-1] for name in installed.split()} <= set(seen["apps"])
     assert set(seen["imported"]) & (absent | {"config", "tests"}) == set()
     assert "/site-packages/automate_core/" in seen["home"]
