@@ -38,10 +38,11 @@ OUTPUT_NAME = "output.json"
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a run left: the output its job carries, and the artifact, in its place already but not saved yet."""
+    """What a run left: the output its job carries, the artifact, in its place already but not saved yet, or why not."""
 
     output: Any
     file: Artifact | None = None
+    left_out: str = ""
 
 
 _GONE = RunState(
@@ -139,6 +140,8 @@ def _move(job: Job, state: RunState, outcome: Outcome) -> None:
     if file is not None:
         file.save(force_insert=True)
         append(job, "artifact", {"id": str(file.id), "name": file.name, "size": file.size})
+    if outcome.left_out:
+        append(job, "left_out", {"message": outcome.left_out})
     error = {"code": job.error_code, "message": job.error_message} if job.error_code else None
     append(job, "status", {"status": job.status, "error": error}, ended_at)
 
@@ -155,5 +158,5 @@ def _outcome(job: Job, backend: EndpointBackend, state: RunState) -> Outcome:
         file = artifacts.put(job, OUTPUT_NAME, content, content_type="application/json")
     except artifacts.ArtifactTooLarge as error:
         logger.warning("jobs.output_left_out", extra={"job": str(job.id), "error": error.message})
-        return Outcome({"left_out": error.message})
+        return Outcome(None, left_out=error.message)
     return Outcome(output if is_short else None, file)

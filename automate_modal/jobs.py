@@ -30,6 +30,7 @@ def start(endpoint: Endpoint, given: Mapping[str, Any], *, by: str, wants_artifa
     Raises:
         ValidationFailed: the input is not acceptable; fields begin with `input`.
         Conflict: the endpoint is off, or what it runs cannot be run now.
+        NotFound: it was deleted.
     """
     if not endpoint.enabled:
         raise Conflict(f"The endpoint {endpoint.slug!r} is disabled; enable it to run it")
@@ -40,6 +41,9 @@ def start(endpoint: Endpoint, given: Mapping[str, Any], *, by: str, wants_artifa
         raise ValidationFailed.of(found, "The input does not satisfy the endpoint's input_schema")
     with tenant_scope(endpoint.tenant_id), transaction.atomic():
         audit.lock_chain(endpoint.tenant_id)
+        # Whoever deletes an endpoint holds the same lock.
+        if not Endpoint.all_tenants.filter(pk=endpoint.pk).exists():
+            raise NotFound(f"The endpoint {endpoint.slug!r} was deleted")
         job = Job(
             endpoint=endpoint,
             kind=endpoint.kind,

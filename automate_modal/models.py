@@ -125,7 +125,7 @@ class Job(TenantOwned):
 
 
 class JobEvent(TenantOwned):
-    """Something that happened in a job, numbered from 1: `status`, `step`, `cancel` or `artifact`."""
+    """Something that happened in a job, numbered from 1: `status`, `step`, `cancel`, `artifact` or `left_out`."""
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     job = models.ForeignKey(
