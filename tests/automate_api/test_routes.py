@@ -11,12 +11,9 @@ import pytest
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
 
-from automate.models import Approval
 from automate_api.authentication import AutomateAuthentication
 from automate_api.v1.base import BaseAPIView
-from automate_core.models import Tenant
 from tests.automate.api.conftest import make_event, make_execution, make_workflow
-from tests.factories.jobs import make_job
 
 __all__ = ["make_event", "make_execution", "make_workflow"]
 
@@ -130,38 +127,6 @@ def test_public_route_is_limited_and_traced(route: Route) -> None:
         assert answer.status_code < 500
         assert "X-RateLimit-Limit" in answer
         assert "X-Trace-ID" in answer
-
-
-@pytest.fixture
-def foreign_ids(
-    make_workflow: Callable[..., Any],
-    make_execution: Callable[..., Any],
-    make_event: Callable[..., Any],
-    other_tenant: Tenant,
-) -> dict[str, str]:
-    """Ids of another tenant's things, by the collection in the route."""
-    workflow = make_workflow(of=other_tenant)
-    execution = make_execution(workflow)
-    return {
-        "workflows": str(workflow.pk),
-        "executions": str(execution.pk),
-        "approvals": str(Approval.all_tenants.create(execution=execution, path="ask", title="Pay?").pk),
-        "events": str(make_event(of=other_tenant).pk),
-        **{name: str(row.pk) for name, row in make_job(other_tenant).items()},
-    }
-
-
-@pytest.mark.django_db
-@pytest.mark.parametrize("route", [r for r in PRIVATE if "<" in r.url], **by_url)
-def test_thing_of_another_tenant_is_404(
-    key_client: Callable[..., Client], foreign_ids: dict[str, str], route: Route
-) -> None:
-    collection = re.search(r"/(\w+)/<", route.url)
-    assert collection is not None
-    path = route.path(pk=foreign_ids[collection[1]])
-    client = key_client()
-    statuses = [call(client, method, path).status_code for method in route.methods]
-    assert statuses == [404] * len(route.methods)
 
 
 QUERIES = [

@@ -6,16 +6,14 @@ import gzip
 import hashlib
 import hmac
 import json
-import re
 from collections.abc import Callable
 from typing import Any
-from uuid import uuid4
 
 import pytest
 from django.db import models
 from django.test import Client
 
-from automate.models import Approval, Automation, Event, Execution
+from automate.models import Automation, Event, Execution
 from automate.webhooks import sources
 from automate_core.models import DEFAULT_TENANT_ID, Tenant
 from tests.automate.api.conftest import (
@@ -28,7 +26,6 @@ from tests.automate.api.conftest import (
     other_tenant,
     tenant,
 )
-from tests.automate_api.test_routes import PRIVATE, Route, call
 
 __all__ = [
     "key_client",
@@ -245,43 +242,3 @@ def test_replay_and_run_take_no_read_only_field(
         assert [
             name for name, v in columns(row).items() if str(v) in {*map(str, PLANTED.values()), "planted"}
         ] == []
-
-
-@pytest.fixture
-def absent_ids(
-    make_workflow: Any, make_execution: Any, make_event: Any, other_tenant: Tenant
-) -> dict[str, dict[str, str]]:
-    """Ids of things that are not there for the caller, by collection and by why."""
-
-    def ids(of: Tenant | None) -> dict[str, str]:
-        given = {} if of is None else {"of": of}
-        workflow = make_workflow("Absent", **given)
-        execution = make_execution(workflow)
-        approval = Approval.all_tenants.create(execution=execution, path="ask", title="Pay?")
-        rows = {
-            "workflows": workflow,
-            "executions": execution,
-            "approvals": approval,
-            "events": make_event(**given),
-        }
-        return {name: str(row.pk) for name, row in rows.items()}
-
-    found = {"foreign": ids(other_tenant), "deleted": ids(None)}
-    Event.all_tenants.filter(pk=found["deleted"]["events"]).delete()
-    Automation.all_tenants.filter(pk=found["deleted"]["workflows"]).delete()
-    random = {name: str(uuid4()) for name in found["deleted"]}
-    return {**found, "random": random, "malformed": dict.fromkeys(random, "1")}
-
-
-@pytest.mark.parametrize("route", [r for r in PRIVATE if "<pk>" in r.url], ids=lambda route: route.url)
-def test_id_of_nothing_here_is_the_same_404(
-    key_client: MakeClient, absent_ids: dict[str, dict[str, str]], route: Route
-) -> None:
-    client = key_client()
-    collection = re.search(r"/(\w+)/<pk>", route.url)
-    assert collection is not None
-    for method in route.methods:
-        answers = [call(client, method, route.path(pk=ids[collection[1]])) for ids in absent_ids.values()]
-        errors = [answer.json()["error"] for answer in answers]
-        told = {json.dumps({**error, "trace_id": ""}) for error in errors}
-        assert ({answer.status_code for answer in answers}, len(told)) == ({404}, 1)
