@@ -21,12 +21,14 @@ from typing import Any
 import pytest
 from django.core.management import CommandError, get_commands, load_command_class
 from django.db import transaction
+from rest_framework.serializers import Serializer
 
 from automate.events import run_workflow
 from automate.models import Execution
 from automate_connectors import registry as connector_registry
 from automate_core import secrets
 from automate_core.doctor import doctor_registry
+from automate_core.models import Tenant
 from automate_core.redaction import redact
 from automate_core.secrets import secret_backends
 from tests.docs.pages import PAGES, ROOT, Block, anchors, blocks, code_spans, links, name_of
@@ -102,6 +104,11 @@ def has_a_waiting_execution(names: Names) -> None:
     names["execution"] = Execution.objects.get(pk=execution_id)
 
 
+def has_models(names: Names) -> None:
+    names |= dict.fromkeys(("Order", "Invoice"), Tenant)
+    names |= dict.fromkeys(("OrderSerializer", "InvoiceSerializer"), Serializer)
+
+
 def has_a_celery_application(names: Names) -> None:
     from celery import Celery
 
@@ -112,6 +119,7 @@ BEFORE: dict[tuple[str, int], Callable[[Names], None]] = {
     ("README.md", 0): has_order,
     ("docs/how-to/deploy.md", 0): has_a_celery_application,
     ("docs/how-to/executions.md", 0): has_a_waiting_execution,
+    ("docs/how-to/extend-the-api.md", 0): has_models,
     ("docs/how-to/host-project.md", 1): has_settings,
     ("docs/how-to/secrets.md", 0): has_a_secret_to_store,
     ("docs/how-to/secrets.md", 1): has_a_stored_secret,
