@@ -50,10 +50,11 @@ from automate_core.models import (
     Tenant,
     WorkerBeat,
 )
+from automate_modal.models import Artifact, Endpoint, Job, JobEvent
 
 pytestmark = pytest.mark.django_db
 
-OURS = ("automate_core", "automate_api", "automate_connectors", "automate")
+OURS = ("automate_core", "automate_api", "automate_connectors", "automate", "automate_modal")
 XSS = "<script>alert(1)</script>"
 GRAPH = {"nodes": [{"id": "log", "type": "logging", "config": {"message": XSS}}]}
 
@@ -101,6 +102,24 @@ def make_vote(number: int) -> ApprovalVote:
     return ApprovalVote.objects.create(
         approval=approval, voter=voter, voter_name=XSS, decision="approve", comment=XSS, data={XSS: XSS}
     )
+
+
+def make_job(number: int) -> Job:
+    endpoint = Endpoint.objects.create(
+        name=XSS,
+        slug=f"e-{number}",
+        description=XSS,
+        kind="automation",
+        config={XSS: XSS},
+        input_schema={XSS: XSS},
+    )
+    job = Job.objects.create(
+        endpoint=endpoint, kind="automation", run_id=uuid7(), status="FAILED", finished_at=timezone.now(),
+        input={XSS: XSS}, output=XSS, error_code=XSS, error_message=XSS, created_by=XSS, trace_id=XSS,
+    )  # fmt: skip
+    JobEvent.objects.create(job=job, number=1, type=XSS, data={XSS: XSS}, created_at=timezone.now())
+    Artifact.objects.create(job=job, name=XSS, content_type=XSS, size=1, sha256=XSS, file=XSS)
+    return job
 
 
 def make_membership(number: int) -> None:
@@ -155,6 +174,10 @@ MAKE: dict[type[Model], Callable[[int], object]] = {
     WindowedEvent: lambda number: WindowedEvent.objects.create(
         trigger=make_automation(number).triggers.get(), event_id=uuid7(), has_passed=True
     ),
+    Endpoint: make_job,
+    Job: make_job,
+    JobEvent: make_job,
+    Artifact: make_job,
     RoutingRevision: lambda _: RoutingRevision.objects.create(tenant_id=uuid7(), revision=1),
 }
 MODELS = sorted(MAKE, key=lambda model: model._meta.label)

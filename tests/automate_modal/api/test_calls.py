@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import httpx
 import pytest
 from django.db import connections
 from django.test import Client
+from django.utils import timezone
 
-from automate.models import Execution
+from automate.models import Automation, Execution
+from automate.workflows import update_workflow
 from automate_api.models import IdempotencyRecord
 from automate_core.models import Role
 from automate_modal import slots
@@ -112,9 +115,6 @@ def test_wrong_input_is_400_naming_the_field(
 
 @pytest.mark.django_db
 def test_input_is_judged_by_the_form_of_the_workflow_too(key_client: Any, make_endpoint: Any) -> None:
-    from automate.models import Automation
-    from automate.workflows import update_workflow
-
     make_endpoint()
     form = {"properties": {"n": {"type": "integer"}}, "required": ["n"]}
     update_workflow(Automation.all_tenants.get(), by="test", trigger_config={"form": form})
@@ -124,8 +124,6 @@ def test_input_is_judged_by_the_form_of_the_workflow_too(key_client: Any, make_e
 
 @pytest.mark.django_db
 def test_endpoint_that_is_off_or_has_lost_its_workflow_is_409(key_client: Any, make_endpoint: Any) -> None:
-    from automate.models import Automation
-
     endpoint = make_endpoint(enabled=False)
     assert post(key_client(), ROUTES[0].format("orders")).status_code == 409
     Endpoint.all_tenants.filter(pk=endpoint.pk).update(enabled=True)
@@ -190,10 +188,6 @@ def test_repeat_of_a_run_whose_process_was_lost_finds_its_job(
     client = key_client()
     first = post(client, ROUTES[0].format("orders"), {}, X_Request_ID="k1").json()
     record = IdempotencyRecord.all_tenants.get()
-    from datetime import timedelta
-
-    from django.utils import timezone
-
     # What is found when the process is lost while it waits: held, until the wait would have been over.
     IdempotencyRecord.all_tenants.update(held_until=timezone.now() + timedelta(seconds=60))
     assert post(client, ROUTES[0].format("orders"), {}, X_Request_ID="k1").status_code == 409

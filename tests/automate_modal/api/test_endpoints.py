@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ def _orders(tenant: Any) -> None:
 
 
 def send(client: Client, method: str, path: str, body: Any) -> Any:
-    return client.generic(method, path, __import__("json").dumps(body), content_type="application/json")
+    return client.generic(method, path, json.dumps(body), content_type="application/json")
 
 
 def test_editor_makes_reads_changes_and_deletes_an_endpoint(key_client: Callable[..., Client]) -> None:
