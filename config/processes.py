@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import gc
+from typing import Any
 
 HOST = "127.0.0.1"
 GRACE_SECONDS = 8
 """How long the web process finishes what it is answering; the supervisor kills it two seconds later."""
 
 WEB_CONNECTIONS = 16
+
+SOCKETS: dict[str, Any] = {
+    "ws": "websockets-sansio",
+    "ws_max_size": 262_144,
+    "ws_per_message_deflate": False,
+    "ws_ping_interval": 20.0,
+    "ws_ping_timeout": 20.0,
+}
+"""How uvicorn serves sockets: short messages in, and no memory for compression on each of a thousand of them."""
 
 
 def preload() -> None:
@@ -41,13 +51,13 @@ def serve(port: int) -> None:
         port=port,
         loop="uvloop",
         http="httptools",
-        ws="websockets-sansio",
         log_config=None,
         log_level="warning",
         access_log=False,
         proxy_headers=False,
         server_header=False,
         timeout_graceful_shutdown=GRACE_SECONDS,
+        **SOCKETS,
     )
 
 

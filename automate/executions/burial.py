@@ -6,27 +6,34 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from automate.enums import EffectClass, StepStatus
-from automate.executions import finished
+from automate.executions import finished, notices
 from automate.models import Execution, StepRun
 from automate_core import conf, sql
 from automate_core.outbox.statements import TABLE as OUTBOX
 
 # A loop under way has no call of its own: it is closed, and opened again when its execution is put back.
-_BURY_STEPS = """
-UPDATE automate_steprun s SET finished_at = clock_timestamp(),
+_BURY_STEPS = f"""
+WITH position AS MATERIALIZED ({notices.POSITION}),
+under_way AS MATERIALIZED (
+  SELECT s.id, position.seq + row_number() OVER (PARTITION BY s.execution_id ORDER BY s.seq, s.id) AS number
+  FROM automate_steprun s JOIN position ON position.id = s.execution_id WHERE s.status = 'RUNNING')
+UPDATE automate_steprun s SET finished_at = clock_timestamp(), seq = under_way.number,
+  marks = s.marks || CASE WHEN s.effect = 'pure' THEN 'x' ELSE 'f' END || under_way.number,
   status = CASE WHEN s.effect = 'pure' THEN 'CANCELLED' ELSE 'FAILED' END,
   error_code = CASE WHEN s.effect = 'at_most_once' THEN 'OUTCOME_UNKNOWN' ELSE 'WORKER_LOST' END,
   error_message = CASE WHEN s.effect = 'pure' THEN 'The worker stopped' ELSE 'The worker stopped during the call' END
-WHERE s.execution_id = ANY(%(ids)s::uuid[]) AND s.status = 'RUNNING'
+FROM under_way WHERE s.id = under_way.id AND s.status = 'RUNNING'
 RETURNING s.execution_id::text, s.effect
 """
 
-_BURY = """
+_BURY = f"""
+WITH position AS MATERIALIZED ({notices.POSITION})
 UPDATE automate_execution x SET status = 'FAILED', finished_at = clock_timestamp(),
-  started_at = coalesce(x.started_at, clock_timestamp()), seq = x.seq + 1,
+  started_at = coalesce(x.started_at, clock_timestamp()), seq = position.seq + 1,
+  marks = x.marks || 'f' || position.seq + 1,
   error_code = CASE WHEN x.id = ANY(%(unknown)s::uuid[]) THEN 'OUTCOME_UNKNOWN' ELSE 'WORKER_LOST' END,
   error_summary = b.error
-FROM unnest(%(ids)s::uuid[], %(errors)s::text[]) AS b(id, error)
+FROM unnest(%(ids)s::uuid[], %(errors)s::text[]) AS b(id, error) JOIN position ON position.id = b.id
 WHERE x.id = b.id AND x.finished_at IS NULL
 RETURNING x.id::text
 """
@@ -67,11 +74,13 @@ def bury(given_up: Sequence[tuple[str, str]]) -> None:
     if not given_up:
         return
     ids = [execution_id for execution_id, _ in given_up]
+    before = notices.positions(ids)
     steps = sql.execute(_BURY_STEPS, {"ids": ids})
     unknown = [execution_id for execution_id, effect in steps if effect == "at_most_once"]
     errors = [error.replace("\x00", "") for _, error in given_up]
     buried = sql.execute(_BURY, {"ids": ids, "errors": errors, "unknown": unknown})
     if buried:
+        notices.announce(before)
         finished.promise(row[0] for row in buried)
 
 

@@ -16,7 +16,7 @@ from django.db import transaction
 from django.db.models.functions import Now
 
 from automate.enums import ApprovalStatus, ExecutionStatus
-from automate.executions import finished, signals
+from automate.executions import finished, notices, signals
 from automate.executions.signals import Answer, NothingWaits
 from automate.models import Execution
 from automate_core import audit, conf, metrics, sql
@@ -54,17 +54,25 @@ WHERE id = ANY(%(ids)s::uuid[])
 """
 
 # A call that must not run twice, begun by a worker that was lost, may have happened: that is not forgotten.
-_END = """
-WITH ended AS (
-  UPDATE automate_execution SET status = 'CANCELLED', finished_at = clock_timestamp(), seq = seq + 1, held_at = NULL,
-    paused_at = NULL
-  WHERE id = ANY(%(ids)s::uuid[]) RETURNING id, seq)
-UPDATE automate_steprun s SET finished_at = clock_timestamp(), seq = ended.seq, wake_at = NULL,
-  status = CASE WHEN s.status = 'RUNNING' AND s.effect = 'at_most_once' THEN 'FAILED' ELSE 'CANCELLED' END,
-  error_code = CASE WHEN s.status = 'RUNNING' AND s.effect = 'at_most_once' THEN 'OUTCOME_UNKNOWN' ELSE '' END,
-  error_message = CASE WHEN s.status = 'RUNNING' AND s.effect = 'at_most_once'
+_END = f"""
+WITH position AS MATERIALIZED ({notices.POSITION}),
+under_way AS MATERIALIZED (
+  SELECT s.id, s.execution_id, s.status = 'RUNNING' AND s.effect = 'at_most_once' AS is_unknown,
+    position.seq + row_number() OVER (PARTITION BY s.execution_id ORDER BY s.seq, s.id) AS number
+  FROM automate_steprun s JOIN position ON position.id = s.execution_id WHERE s.status IN ('WAITING', 'RUNNING')),
+ended AS (
+  UPDATE automate_execution x SET status = 'CANCELLED', finished_at = clock_timestamp(), held_at = NULL,
+    paused_at = NULL, seq = last.number, marks = x.marks || 'x' || last.number
+  FROM (SELECT id, seq + 1 + (SELECT count(*) FROM under_way u WHERE u.execution_id = p.id) AS number
+        FROM position p) AS last
+  WHERE x.id = last.id)
+UPDATE automate_steprun s SET finished_at = clock_timestamp(), seq = u.number, wake_at = NULL,
+  marks = s.marks || CASE WHEN u.is_unknown THEN 'f' ELSE 'x' END || u.number,
+  status = CASE WHEN u.is_unknown THEN 'FAILED' ELSE 'CANCELLED' END,
+  error_code = CASE WHEN u.is_unknown THEN 'OUTCOME_UNKNOWN' ELSE '' END,
+  error_message = CASE WHEN u.is_unknown
     THEN 'The worker stopped during the call; whether it took effect is unknown' ELSE '' END
-FROM ended WHERE s.execution_id = ended.id AND s.status IN ('WAITING', 'RUNNING')
+FROM under_way u WHERE s.id = u.id
 """
 
 _LATEST = """s.execution_id = %(execution)s::uuid AND s.path = %(path)s AND s.answer IS NULL AND s.wake_at IS NOT NULL
@@ -174,6 +182,7 @@ def stop(execution_ids: Iterable[UUID | str]) -> None:
     sql.execute(_REQUEST, ids)
     idle = [execution_id for execution_id in open_ids if execution_id not in at_work]
     if idle:
+        notices.announce(notices.positions(idle))
         sql.execute(_END, {"ids": plain(idle)})
         finished.promise(idle)
         counter = metrics.executions_finished.labels(status=ExecutionStatus.CANCELLED.value)

@@ -28,18 +28,19 @@ held AS MATERIALIZED (SELECT id FROM gone UNION ALL SELECT id FROM kept)"""
 _MADE = """,
 made AS (
   INSERT INTO automate_execution (id, tenant_id, automation_id, version_id, event_id, event_type, trigger_id, status,
-    context, trace_id, cause_execution_id, depth, priority, seq, error_code, error_summary, output, created_at,
-    started_at, finished_at)
+    context, trace_id, cause_execution_id, depth, priority, seq, marks, error_code, error_summary, output,
+    created_at, started_at, finished_at)
   SELECT e.id, e.tenant, e.automation, e.version, e.event, e.type, e.trigger, e.status, e.context, e.trace, e.cause,
-    e.depth, e.priority, e.seq, e.error_code, e.error_summary, e.output, to_timestamp(e.started), to_timestamp(e.started),
-    to_timestamp(e.finished)
+    e.depth, e.priority, e.seq, e.marks, e.error_code, e.error_summary, e.output, to_timestamp(e.started),
+    to_timestamp(e.started), to_timestamp(e.finished)
   FROM unnest(%(m_item)s::bigint[], %(m_id)s::uuid[], %(m_tenant)s::uuid[], %(m_automation)s::uuid[],
     %(m_version)s::uuid[], %(m_event)s::uuid[], %(m_type)s::text[], %(m_trigger)s::uuid[], %(m_status)s::text[],
-    %(m_context)s::jsonb[], %(m_trace)s::text[], %(m_cause)s::uuid[], %(m_depth)s::int2[], %(m_priority)s::int2[], %(m_seq)s::int4[],
+    %(m_context)s::jsonb[], %(m_trace)s::text[], %(m_cause)s::uuid[], %(m_depth)s::int2[],
+    %(m_priority)s::int2[], %(m_seq)s::int4[], %(m_marks)s::text[],
     %(m_error_code)s::text[], %(m_error_summary)s::text[], %(m_output)s::jsonb[], %(m_started)s::float8[],
     %(m_finished)s::float8[])
     AS e(item, id, tenant, automation, version, event, type, trigger, status, context, trace, cause, depth, priority,
-      seq, error_code, error_summary, output, started, finished)
+      seq, marks, error_code, error_summary, output, started, finished)
   JOIN held ON held.id = e.item
   ON CONFLICT (event_id, trigger_id)
     WHERE replay_of_id IS NULL AND event_id IS NOT NULL AND trigger_id IS NOT NULL DO NOTHING
@@ -47,13 +48,13 @@ made AS (
 
 _CHANGED = """,
 changed AS (
-  UPDATE automate_execution x SET status = e.status, version_id = e.version, seq = e.seq, error_code = e.error_code,
-    error_summary = e.error_summary, output = e.output,
+  UPDATE automate_execution x SET status = e.status, version_id = e.version, seq = e.seq,
+    marks = x.marks || e.marks, error_code = e.error_code, error_summary = e.error_summary, output = e.output,
     started_at = coalesce(x.started_at, to_timestamp(e.started)), finished_at = to_timestamp(e.finished)
   FROM unnest(%(c_item)s::bigint[], %(c_id)s::uuid[], %(c_status)s::text[], %(c_version)s::uuid[], %(c_seq)s::int4[],
-    %(c_error_code)s::text[], %(c_error_summary)s::text[], %(c_output)s::jsonb[], %(c_pokes)s::int4[],
+    %(c_marks)s::text[], %(c_error_code)s::text[], %(c_error_summary)s::text[], %(c_output)s::jsonb[], %(c_pokes)s::int4[],
     %(c_started)s::float8[], %(c_finished)s::float8[])
-    AS e(item, id, status, version, seq, error_code, error_summary, output, pokes, started, finished)
+    AS e(item, id, status, version, seq, marks, error_code, error_summary, output, pokes, started, finished)
   JOIN held ON held.id = e.item
   WHERE x.id = e.id AND x.finished_at IS NULL
   RETURNING x.id, x.pokes <> e.pokes AS poked)"""
@@ -61,22 +62,24 @@ changed AS (
 _STEPS = """,
 stepped AS (
   INSERT INTO automate_steprun (id, tenant_id, execution_id, path, node_key, node_type, attempt, status, effect, route,
-    input_data, output_data, variables, error_code, error_message, seq, wake_at, started_at, finished_at{waits})
+    input_data, output_data, variables, error_code, error_message, seq, marks, wake_at, started_at,
+    finished_at{waits})
   SELECT s.id, s.tenant, s.execution, s.path, s.node_key, s.node_type, s.attempt, s.status, s.effect, s.route,
-    s.input, s.output, s.variables, s.error_code, s.error_message, s.seq, to_timestamp(s.wake),
+    s.input, s.output, s.variables, s.error_code, s.error_message, s.seq, s.marks, to_timestamp(s.wake),
     to_timestamp(s.started), to_timestamp(s.finished){waits_of_s}
   FROM unnest(%(s_item)s::bigint[], %(s_id)s::uuid[], %(s_tenant)s::uuid[], %(s_execution)s::uuid[],
     %(s_path)s::text[], %(s_node_key)s::text[], %(s_node_type)s::text[], %(s_attempt)s::int2[], %(s_status)s::text[],
     %(s_effect)s::text[], %(s_route)s::text[], %(s_input)s::jsonb[], %(s_output)s::jsonb[], %(s_variables)s::jsonb[],
-    %(s_error_code)s::text[], %(s_error_message)s::text[], %(s_seq)s::int4[], %(s_wake)s::float8[],
+    %(s_error_code)s::text[], %(s_error_message)s::text[], %(s_seq)s::int4[], %(s_marks)s::text[], %(s_wake)s::float8[],
     %(s_started)s::float8[], %(s_finished)s::float8[], %(s_new)s::bool[]{waits_given})
     AS s(item, id, tenant, execution, path, node_key, node_type, attempt, status, effect, route, input, output,
-      variables, error_code, error_message, seq, wake, started, finished, is_new{waits})
+      variables, error_code, error_message, seq, marks, wake, started, finished, is_new{waits})
   JOIN held ON held.id = s.item
   WHERE {allowed}
   ON CONFLICT (execution_id, path, attempt) DO UPDATE SET status = excluded.status, route = excluded.route,
     output_data = excluded.output_data, variables = excluded.variables, error_code = excluded.error_code,
-    error_message = excluded.error_message, seq = excluded.seq, wake_at = excluded.wake_at,
+    error_message = excluded.error_message, seq = excluded.seq,
+    marks = automate_steprun.marks || excluded.marks, wake_at = excluded.wake_at,
     finished_at = excluded.finished_at{waits_set}
   RETURNING id)"""
 
@@ -108,11 +111,16 @@ queued AS (
   WHERE {{allowed}} AND (NOT q.on_poke OR {{poked}})
   RETURNING id, payload ->> 'execution_id' AS execution, status)"""
 
+# A probe of a table that is empty unless somebody looks on.
+_WATCHED = """
+UNION ALL SELECT NULL, NULL, w.automation_id::text FROM automate_livewatch w
+WHERE w.automation_id = ANY(%(about)s::uuid[]) AND w.expires_at > statement_timestamp()"""
+
 # Columns that may hold any text; all others are numbers, ids, or words of ours.
 _TEXTS = frozenset(
     {
         "context", "type", "trace", "path", "node_key", "node_type", "route", "input", "output", "variables",
-        "error_code", "error_message", "error_summary", "wake_token", "wake_event", "wake_rule", "kind",
+        "error_code", "error_message", "error_summary", "wake_token", "wake_event", "wake_rule", "kind", "marks",
     }
 )  # fmt: skip
 
@@ -162,13 +170,16 @@ def record(changes: Sequence[Change], *, worker: str, lease_seconds: float) -> R
             else "false",
         )
         _queued_params(params, queued, new)
-    statement += "\nSELECT id, NULL::text AS execution FROM held"
+    statement += "\nSELECT id, NULL::text AS execution, NULL::text AS watched FROM held"
     if queued:
-        statement += "\nUNION ALL SELECT id, execution FROM queued WHERE status = 'CLAIMED'"
+        statement += "\nUNION ALL SELECT id, execution, NULL FROM queued WHERE status = 'CLAIMED'"
+    statement += _WATCHED
+    params["about"] = plain({row.automation_id for change in changes for row in change.about})
     rows = sql.execute(statement, params)
     return Recorded(
-        held=frozenset(row[0] for row in rows if row[1] is None),
+        held=frozenset(row[0] for row in rows if row[1] is None and row[0] is not None),
         leased={row[1]: row[0] for row in rows if row[1] is not None},
+        watched=frozenset(row[2] for row in rows if row[2] is not None),
     )
 
 
@@ -181,7 +192,7 @@ def _columns(
 
 def _made_params(params: dict[str, Any], rows: list[tuple[int, ExecutionRow]]) -> None:
     names = (
-        "item id tenant automation version event type trigger status context trace cause depth priority seq"
+        "item id tenant automation version event type trigger status context trace cause depth priority seq marks"
         " error_code error_summary output started finished"
     )
     _columns(
@@ -191,8 +202,8 @@ def _made_params(params: dict[str, Any], rows: list[tuple[int, ExecutionRow]]) -
         [
             (
                 item, row.id, row.tenant_id, row.automation_id, row.version_id, row.event_id, row.event_type,
-                row.trigger_id, row.status, row.context, row.trace_id, row.cause_execution_id, row.depth, row.priority, row.seq,
-                row.error_code, row.error_summary, row.output, row.started_at, row.finished_at,
+                row.trigger_id, row.status, row.context, row.trace_id, row.cause_execution_id, row.depth, row.priority,
+                row.seq, row.marks, row.error_code, row.error_summary, row.output, row.started_at, row.finished_at,
             )
             for item, row in rows
         ],
@@ -200,15 +211,15 @@ def _made_params(params: dict[str, Any], rows: list[tuple[int, ExecutionRow]]) -
 
 
 def _changed_params(params: dict[str, Any], rows: list[tuple[int, ExecutionRow]]) -> None:
-    names = "item id status version seq error_code error_summary output pokes started finished"
+    names = "item id status version seq marks error_code error_summary output pokes started finished"
     _columns(
         params,
         "c_",
         names.split(),
         [
             (
-                item, row.id, row.status, row.version_id, row.seq, row.error_code, row.error_summary, row.output,
-                row.pokes, row.started_at, row.finished_at,
+                item, row.id, row.status, row.version_id, row.seq, row.marks, row.error_code, row.error_summary,
+                row.output, row.pokes, row.started_at, row.finished_at,
             )
             for item, row in rows
         ],
@@ -218,7 +229,7 @@ def _changed_params(params: dict[str, Any], rows: list[tuple[int, ExecutionRow]]
 def _step_params(params: dict[str, Any], rows: list[tuple[int, StepRow]], new: set[str]) -> None:
     names = (
         "item id tenant execution path node_key node_type attempt status effect route input output variables"
-        " error_code error_message seq wake started finished new"
+        " error_code error_message seq marks wake started finished new"
     )
     _columns(
         params,
@@ -228,7 +239,7 @@ def _step_params(params: dict[str, Any], rows: list[tuple[int, StepRow]], new: s
             (
                 item, row.id, row.tenant_id, row.execution_id, row.path, row.node_key, row.node_type, row.attempt,
                 row.status, row.effect, row.route, row.input_data, row.output_data, row.variables, row.error_code,
-                row.error_message, row.seq, row.wake_at, row.started_at, row.finished_at, row.execution_id in new,
+                row.error_message, row.seq, row.marks, row.wake_at, row.started_at, row.finished_at, row.execution_id in new,
             )
             for item, row in rows
         ],

@@ -9,7 +9,10 @@ from automate_core.outbox.base import ClaimedItem
 
 @dataclass(slots=True)
 class ExecutionRow:
-    """An execution as it will stand; times are seconds since the epoch, JSON is text, ids are strings."""
+    """An execution as it will stand; times are seconds since the epoch, JSON is text, ids are strings.
+
+    `marks` are those not recorded yet (see `automate.executions.marks`).
+    """
 
     id: str
     tenant_id: str
@@ -33,11 +36,15 @@ class ExecutionRow:
     parent_execution_id: str | None = None
     key: str | None = None
     event_type: str = ""
+    marks: str = ""
 
 
 @dataclass(slots=True)
 class StepRow:
-    """One attempt of a step as it will stand."""
+    """One attempt of a step as it will stand.
+
+    `marks` are those not recorded yet; `told` is the last status that has one, recorded or not.
+    """
 
     id: str
     execution_id: str
@@ -61,6 +68,8 @@ class StepRow:
     wake_token: str | None = None
     wake_event: str | None = None
     wake_rule: str | None = None
+    marks: str = ""
+    told: str = ""
 
     @property
     def awaits(self) -> bool:
@@ -94,7 +103,10 @@ class FollowUp:
 
 @dataclass(slots=True)
 class Change:
-    """What happened under one item's lease; `settles` means the item is delivered by it."""
+    """What happened under one item's lease; `settles` means the item is delivered by it.
+
+    `about` are the executions it is about, whether or not their own rows are written.
+    """
 
     item: ClaimedItem
     settles: bool
@@ -102,11 +114,16 @@ class Change:
     changed: list[ExecutionRow] = field(default_factory=list)
     steps: list[StepRow] = field(default_factory=list)
     follow_ups: list[FollowUp] = field(default_factory=list)
+    about: list[ExecutionRow] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """The ids of items whose lease still held, and the id of the item each execution goes on under."""
+    """The ids of items whose lease still held, and the id of the item each execution goes on under.
+
+    `watched` are those automations of the changes that somebody watches live.
+    """
 
     held: frozenset[int]
     leased: dict[str, int]
+    watched: frozenset[str] = frozenset()

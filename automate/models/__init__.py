@@ -3,6 +3,7 @@
 from automate.models.approval import Approval, ApprovalVote
 from automate.models.event import Event, WebhookSource
 from automate.models.execution import Execution, StepRun
+from automate.models.live import LiveSeat, LiveWatch
 from automate.models.queue import QueueMessage
 from automate.models.subscription import WebhookSubscription
 from automate.models.window import TriggerWindow, WindowedEvent, WindowKind
@@ -14,6 +15,8 @@ __all__ = [
     "Automation",
     "Event",
     "Execution",
+    "LiveSeat",
+    "LiveWatch",
     "QueueMessage",
     "RoutingRevision",
     "StepRun",

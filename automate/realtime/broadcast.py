@@ -3,33 +3,30 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 
+from automate.executions import notices
 from automate.executions.rows import Change
+from automate.realtime import history, messages, sender
 
 logger = logging.getLogger(__name__)
 
-Sink = Callable[[Sequence[Change]], None]
 
-_sinks: list[Sink] = []
-
-
-def add_sink(sink: Sink) -> None:
-    """Have `sink` called with every committed batch of changes, on the worker's thread; it must not block."""
-    if sink not in _sinks:
-        _sinks.append(sink)
+def send(changes: Sequence[Change], watched: frozenset[str]) -> None:
+    """Say what committed changes of watched automations were; an error is logged and costs nothing else."""
+    try:
+        sender.current().put(messages.of_changes(changes, watched))
+    except Exception:
+        logger.exception("realtime.broadcast_failed")
 
 
-def remove_sink(sink: Sink) -> None:
-    """Stop calling a sink."""
-    if sink in _sinks:
-        _sinks.remove(sink)
+def send_since(before: Mapping[str, int]) -> None:
+    """Say what happened outside the engine to executions since these numbers, of those somebody watches."""
+    found = history.watched(before)
+    if found:
+        sender.current().put(found)
 
 
-def send(changes: Sequence[Change]) -> None:
-    """Hand committed changes to the sinks; a sink that fails is logged and costs nothing else."""
-    for sink in _sinks:
-        try:
-            sink(changes)
-        except Exception:
-            logger.exception("realtime.sink_failed")
+def connect() -> None:
+    """Be told of what happens to executions outside the engine."""
+    notices.listen(send_since)

@@ -15,6 +15,8 @@ def of_birth(item: ClaimedItem, runs: Sequence[Run], *, now: float, max_claims: 
     change = Change(item, settles=True)
     for run in runs:
         run.settle(now)
+        run.touch_execution()
+        change.about.append(run.row)
         change.made.append(run.row)
         change.steps.extend(run.dirty.values())
         change.follow_ups += _follow_ups(run, max_claims)
@@ -25,11 +27,12 @@ def of_run(run: Run, *, now: float, max_claims: int) -> Change | None:
     """Return the change of a claimed run; None when there is nothing to record."""
     assert run.item is not None
     run.settle(now)
+    run.touch_execution()
     over = run.is_over or run.is_parked
     moved = run.row.status != run.stored_status
     if not run.dirty and not over and not moved:
         return None
-    change = Change(run.item, settles=over, steps=list(run.dirty.values()))
+    change = Change(run.item, settles=over, steps=list(run.dirty.values()), about=[run.row])
     if over or moved:
         change.changed.append(run.row)
     if over:

@@ -102,9 +102,10 @@ class Engine(OutboxHandler):
             return False
         recorded = self._journal.write(made)
         self._active.clear()
+        if recorded.watched:
+            broadcast.send([change for change in made if change.item.id in recorded.held], recorded.watched)
         for change in made:
             self._settled(change, parties[change.item.id], recorded)
-        broadcast.send([change for change in made if change.item.id in recorded.held])
         starting, self._starting = self._starting, []
         for call in starting:
             if call.run.item is not None and call.run.item.id in self._runs:

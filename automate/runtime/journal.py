@@ -59,6 +59,7 @@ class Journal:
     def _write_one_by_one(self, changes: Sequence[Change]) -> Recorded:
         held: set[int] = set()
         leased: dict[str, int] = {}
+        watched: set[str] = set()
         for change in changes:
             try:
                 one = self._record([change])
@@ -69,7 +70,8 @@ class Journal:
                 continue
             held |= one.held
             leased |= one.leased
-        return Recorded(frozenset(held), leased)
+            watched |= one.watched
+        return Recorded(frozenset(held), leased, frozenset(watched))
 
     def _refused(self, change: Change, error: DatabaseError) -> None:
         """Settle an item whose record the database refuses: its workflow was deleted, or the data is at fault."""

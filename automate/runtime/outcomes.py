@@ -58,7 +58,7 @@ def finish(run: Run, spot: Spot, row: StepRow, output: Any, route: str, now: flo
 
 def success_row(run: Run, call: Call, result: StepResult | Wait, now: float) -> StepRow:
     """Return the row of a success that is committed on the call's own thread, without touching the run."""
-    row = replace(call.row, seq=call.row.seq + 1)
+    row = replace(call.row, marks="")  # the run itself numbers what comes of it, with its next record
     if isinstance(result, Wait):
         begin_wait(row, result, now)
         return row

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 import orjson
 
+from automate.executions import marks
 from automate.executions.rows import StepRow
 from automate.executions.signals import Answer
 from automate_core import sql
@@ -15,7 +16,8 @@ _EXECUTIONS = """
 SELECT x.id::text, x.tenant_id::text, x.automation_id::text, coalesce(x.version_id, a.live_version_id)::text,
   x.event_id::text, x.trigger_id::text, x.status, x.context::text, x.trace_id, x.cause_execution_id::text, x.depth,
   x.priority, x.seq, x.started_at, e.type, e.source, e.payload::text, x.output::text, x.pokes,
-  x.parent_execution_id::text, x.key, extract(epoch FROM x.cancel_requested_at)::float8, x.paused_at IS NOT NULL
+  x.parent_execution_id::text, x.key, extract(epoch FROM x.cancel_requested_at)::float8, x.paused_at IS NOT NULL,
+  x.max_attempts
 FROM automate_execution x JOIN automate_automation a ON a.id = x.automation_id
 LEFT JOIN automate_event e ON e.id = x.event_id
 WHERE x.id = ANY(%(ids)s::uuid[])
@@ -24,7 +26,7 @@ WHERE x.id = ANY(%(ids)s::uuid[])
 _COLUMNS = """s.id::text, s.execution_id::text, s.tenant_id::text, s.path, s.node_key, s.node_type, s.attempt, s.status,
   s.effect, s.route, s.input_data::text, s.output_data::text, s.variables::text, s.error_code, s.error_message, s.seq,
   extract(epoch FROM s.wake_at)::float8, extract(epoch FROM s.started_at)::float8,
-  extract(epoch FROM s.finished_at)::float8, s.wake_token, s.wake_event, s.wake_rule::text, s.answer::text"""
+  extract(epoch FROM s.finished_at)::float8, s.wake_token, s.wake_event, s.wake_rule::text, s.answer::text, s.marks"""
 
 _TOP = f"""
 SELECT '' AS prefix, {_COLUMNS}
@@ -102,7 +104,7 @@ def _by_place(rows: Iterable[sql.Row]) -> dict[Place, list[Recorded]]:
 
 
 def _recorded(row: sql.Row) -> Recorded:
-    return StepRow(*row[1:23]), _answer(row[23])
+    return StepRow(*row[1:23], told=marks.last_status(row[24])), _answer(row[23])
 
 
 def _answer(text: str | None) -> Answer | None:

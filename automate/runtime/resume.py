@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -123,6 +124,8 @@ def _rebuild(
     execution.output, execution.pokes, execution.parent_execution_id, execution.key = row[17:21]
     plan = live.plan if live and live.plan else Plan((), ())
     workflow = live.workflow if live else {}
+    if row[23] is not None:
+        policy = replace(policy, max_attempts=row[23])
     run = Run(plan=plan, row=execution, scope=new_scope(event=_event(row), row=execution, workflow=workflow),
               policy=policy, fresh=False)  # fmt: skip
     run.item = item
@@ -221,6 +224,10 @@ def _recall(run: Run, spot: Spot, step: StepRow) -> None:
     frame.state.succeed(node.index, step.route or None)
     if node.handler.ends_iteration:
         frame.halt = Halt(step.route or Halt.CONTINUE)
+    if step.told != step.status and node.effect is Effect.DATABASE:
+        run.touch(
+            step
+        )  # its success was committed with its writes, and the worker stopped before numbering it
 
 
 def _reopen(run: Run, spot: Spot, step: StepRow, now: float) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from automate.enums import StepStatus
+from automate.enums import ExecutionStatus, StepStatus
+from automate.executions import marks
 from automate.executions.rows import ExecutionRow, StepRow
 from automate.runtime.calls import Spot
 from automate_core.ids import uuid7
@@ -24,6 +25,7 @@ class Unrecorded:
         self.dirty: dict[tuple[str, int], StepRow] = {}
         self.dirty_bytes = 0
         self.stored_status: str = "" if fresh else row.status
+        self.told_status = self.stored_status
         self.handed_out: set[str] = set()
 
     def redacted(self, value: Any) -> Any:
@@ -31,10 +33,12 @@ class Unrecorded:
         return redact(value, sorted(self.handed_out)) if self.handed_out else redact(value)
 
     def touch(self, row: StepRow) -> None:
-        """Mark a step's row to be recorded, as the next thing that happened."""
-        if (row.path, row.attempt) not in self.dirty:
-            self.row.seq += 1
-            row.seq = self.row.seq
+        """Have a step's row recorded; a status it did not have before is the next thing that happened."""
+        if row.told != row.status:
+            if not row.told and row.status not in (StepStatus.RUNNING, StepStatus.SKIPPED):
+                self._mark_step(row, marks.STARTED)
+            self._mark_step(row, marks.LETTERS[row.status])
+            row.told = row.status
         self.dirty[(row.path, row.attempt)] = row
         self.dirty_bytes += 200 + len(row.output_data or "") + len(row.input_data or "")
 
@@ -46,9 +50,38 @@ class Unrecorded:
 
     def recorded(self) -> None:
         """Forget what is on record now."""
+        for row in self.dirty.values():
+            row.marks = ""
         self.dirty.clear()
         self.dirty_bytes = 0
+        self.row.marks = ""
         self.stored_status = self.row.status
+
+    def touch_execution(self) -> None:
+        """Note that the execution itself began, waits or ended, if that is new."""
+        status = self.row.status
+        if status == self.told_status:
+            return
+        self.told_status = status
+        self._begin()
+        if status != ExecutionStatus.RUNNING:
+            number = self._next()
+            self.row.marks += f"{marks.LETTERS[status]}{number}"
+
+    def _mark_step(self, row: StepRow, letter: str) -> None:
+        row.seq = self._next()
+        row.marks += f"{letter}{row.seq}"
+
+    def _next(self) -> int:
+        self._begin()
+        self.row.seq += 1
+        return self.row.seq
+
+    def _begin(self) -> None:
+        """Note, before anything else, that the execution begins."""
+        if not self.row.seq:
+            self.row.seq = 1
+            self.row.marks += f"{marks.STARTED}1"
 
     def new_row(self, spot: Spot, now: float) -> StepRow:
         """Return the row of a step's next attempt."""

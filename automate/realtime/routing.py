@@ -1,0 +1,46 @@
+"""Where the socket is, for an ASGI application of Channels: `URLRouter(websocket_urlpatterns)`."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from channels.routing import URLRouter
+from django.urls import path
+
+from automate.realtime.consumers import workflow_socket
+from automate.realtime.handshake import without_token
+
+App = Callable[[Any, Any, Any], Awaitable[None]]
+
+websocket_urlpatterns = [path("ws/workflow/<uuid:workflow_id>/", workflow_socket)]
+
+NO_SUCH_ROUTE = 4404
+
+
+def hide_tokens(app: App) -> App:
+    """Wrap an ASGI application so that no server logs the `?token=` of a socket."""
+
+    async def hidden(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "websocket":
+            without_token(scope)
+        await app(scope, receive, send)
+
+    return hidden
+
+
+def sockets() -> App:
+    """Return the application for the protocol `websocket`; a path without a socket is closed as unknown."""
+    router = URLRouter(websocket_urlpatterns)
+
+    async def routed(scope: Any, receive: Any, send: Any) -> None:
+        try:
+            await router(scope, receive, send)
+        except ValueError as error:
+            if "No route found" not in str(error):
+                raise
+            await receive()
+            await send({"type": "websocket.accept"})
+            await send({"type": "websocket.close", "code": NO_SUCH_ROUTE, "reason": "Not found"})
+
+    return hide_tokens(routed)
