@@ -118,6 +118,11 @@ def is_api(path: str) -> bool:
     return path.startswith(tuple(setting("URL_PREFIXES")))
 
 
+def is_flat(path: str) -> bool:
+    """Tell whether errors under a path have the flat shape."""
+    return path.startswith(tuple(p + name for p in setting("URL_PREFIXES") for name in FLAT_ROUTES))
+
+
 @dataclass(frozen=True, slots=True)
 class Failure:
     """An error as a client sees it: status, code, message, problems by field, extra headers."""
@@ -131,7 +136,7 @@ class Failure:
     def body(self, path: str) -> dict[str, Any]:
         """Return the JSON body in the shape of the surface `path` belongs to."""
         trace_id = current_trace_id()
-        if _is_flat(path):
+        if is_flat(path):
             details: Any = messages_by_field(self.details)
             return {"error": self.message, "code": self.code, "details": details, "trace_id": trace_id}
         details = [problem.as_dict() for problem in self.details]
@@ -144,7 +149,7 @@ def failure_of(error: BaseException, path: str) -> Failure | None:
     found = _plain_failure(error)
     if found is None or found.code not in (ErrorCodes.VALIDATION_ERROR, ErrorCodes.INVALID_REQUEST):
         return found
-    if not _is_flat(path):
+    if not is_flat(path):
         return Failure(found.status, ErrorCodes.VALIDATION_ERROR, found.message, found.details, found.headers)
     # A header that is not acceptable is about the request, not about the thing in its body.
     if found.details and all(problem.field in _HEADERS for problem in found.details):
@@ -190,7 +195,7 @@ def response_with_status(status: int, path: str) -> HttpResponse:
     """Return the JSON form of an error of which only the status is known."""
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR and status not in _CODE_OF_STATUS:
         return _json(_internal(), path)
-    default = ErrorCodes.INVALID_REQUEST if _is_flat(path) else ErrorCodes.VALIDATION_ERROR
+    default = ErrorCodes.INVALID_REQUEST if is_flat(path) else ErrorCodes.VALIDATION_ERROR
     return _json(Failure(status, _CODE_OF_STATUS.get(status, default), HTTPStatus(status).description), path)
 
 
@@ -340,10 +345,6 @@ def _json(found: Failure, path: str) -> HttpResponse:
 
 def _is_api(request: HttpRequest) -> bool:
     return is_api(request.path_info)
-
-
-def _is_flat(path: str) -> bool:
-    return path.startswith(tuple(p + name for p in setting("URL_PREFIXES") for name in FLAT_ROUTES))
 
 
 def _is_nested(detail: Any) -> bool:
