@@ -1,7 +1,7 @@
-"""Let the index that puts a list in its order also hold what else it may be narrowed by.
+"""Index lists by the pairs of things they are narrowed by.
 
-What an entry of the index tells is not looked up in the table: a list narrowed by two things reads, and counts, entries
-of the index of one of them, even where few or no rows have both.
+Two things that many rows have and few have both are an index of their own. Otherwise the index that puts a list in its
+order also holds what else it may be narrowed by: then its entries are read and counted, not the rows.
 """
 
 from __future__ import annotations
@@ -14,14 +14,6 @@ ADDED = [
     (
         "execution",
         models.Index(
-            fields=["tenant", "event_type", *NEWEST, "status", "automation"],
-            condition=~models.Q(event_type=""),
-            name="automate_execution_by_event",
-        ),
-    ),
-    (
-        "execution",
-        models.Index(
             fields=["tenant", "status", *NEWEST, "event_type"],
             name="automate_execution_by_status",
         ),
@@ -29,9 +21,9 @@ ADDED = [
     (
         "execution",
         models.Index(
-            fields=["automation", *NEWEST, "event_type"],
-            include=["tenant"],
-            name="automate_execution_by_workflow",
+            fields=["tenant", "event_type", *NEWEST, "status"],
+            condition=~models.Q(event_type=""),
+            name="automate_execution_by_event",
         ),
     ),
     (
@@ -45,21 +37,31 @@ ADDED = [
     (
         "execution",
         models.Index(
-            fields=["trace_id", *NEWEST],
+            fields=["automation", "event_type", *NEWEST, "status"],
+            include=["tenant"],
+            condition=~models.Q(event_type=""),
+            name="automate_execution_by_cause",
+        ),
+    ),
+    (
+        "execution",
+        models.Index(
+            fields=["trace_id", *NEWEST, "tenant", "status", "automation", "event_type"],
             condition=~models.Q(trace_id=""),
             name="automate_execution_by_trace",
         ),
     ),
-    ("event", models.Index(fields=["tenant", "type", *NEWEST, "source"], name="automate_event_by_type")),
-    ("event", models.Index(fields=["tenant", "source", *NEWEST, "type"], name="automate_event_by_source")),
+    ("event", models.Index(fields=["tenant", "source", "type", *NEWEST], name="automate_event_kind_from")),
     (
         "event",
         models.Index(
-            fields=["trace_id", *NEWEST], condition=~models.Q(trace_id=""), name="automate_event_by_trace"
+            fields=["trace_id", *NEWEST, "tenant", "type", "source"],
+            condition=~models.Q(trace_id=""),
+            name="automate_event_by_trace",
         ),
     ),
 ]
-REMOVED = {"execution": ("state", "runs", "outcome", "trace"), "event": ("kind", "from", "trace")}
+REMOVED = {"execution": ("state", "outcome", "trace"), "event": ("trace",)}
 
 # Found by the key alone, and still unique all the while.
 KEY_FIRST = [

@@ -38,15 +38,14 @@ class Event(TenantOwned):
         ]
         indexes = [
             models.Index(fields=["tenant", "-created_at", "-id"], name="automate_event_recent"),
+            models.Index(fields=["tenant", "type", "-created_at", "-id"], name="automate_event_kind"),
+            models.Index(fields=["tenant", "source", "-created_at", "-id"], name="automate_event_from"),
+            models.Index(
+                fields=["tenant", "source", "type", "-created_at", "-id"], name="automate_event_kind_from"
+            ),
             # What follows the order is read from the index instead of the table, when a list is narrowed by it too.
             models.Index(
-                fields=["tenant", "type", "-created_at", "-id", "source"], name="automate_event_by_type"
-            ),
-            models.Index(
-                fields=["tenant", "source", "-created_at", "-id", "type"], name="automate_event_by_source"
-            ),
-            models.Index(
-                fields=["trace_id", "-created_at", "-id"],
+                fields=["trace_id", "-created_at", "-id", "tenant", "type", "source"],
                 condition=~models.Q(trace_id=""),
                 name="automate_event_by_trace",
             ),

@@ -120,18 +120,18 @@ class Execution(TenantOwned):
             models.Index(fields=["tenant", "-created_at", "-id"], name="automate_execution_recent"),
             # What follows the order is read from the index instead of the table, when a list is narrowed by it too.
             models.Index(
-                fields=["tenant", "event_type", "-created_at", "-id", "status", "automation"],
-                condition=~models.Q(event_type=""),
-                name="automate_execution_by_event",
-            ),
-            models.Index(
                 fields=["tenant", "status", "-created_at", "-id", "event_type"],
                 name="automate_execution_by_status",
             ),
             models.Index(
-                fields=["automation", "-created_at", "-id", "event_type"],
+                fields=["tenant", "event_type", "-created_at", "-id", "status"],
+                condition=~models.Q(event_type=""),
+                name="automate_execution_by_event",
+            ),
+            models.Index(
+                fields=["automation", "-created_at", "-id"],
                 include=["tenant"],
-                name="automate_execution_by_workflow",
+                name="automate_execution_runs",
             ),
             models.Index(
                 fields=["automation", "status", "-created_at", "-id", "event_type"],
@@ -139,7 +139,13 @@ class Execution(TenantOwned):
                 name="automate_execution_by_outcome",
             ),
             models.Index(
-                fields=["trace_id", "-created_at", "-id"],
+                fields=["automation", "event_type", "-created_at", "-id", "status"],
+                include=["tenant"],
+                condition=~models.Q(event_type=""),
+                name="automate_execution_by_cause",
+            ),
+            models.Index(
+                fields=["trace_id", "-created_at", "-id", "tenant", "status", "automation", "event_type"],
                 condition=~models.Q(trace_id=""),
                 name="automate_execution_by_trace",
             ),
