@@ -1,4 +1,4 @@
-"""What is kept of nodes that were run one by one on the canvas."""
+"""What is kept of nodes that were run one by one on the canvas, and the sessions they are run in."""
 
 from __future__ import annotations
 
@@ -36,3 +36,40 @@ class NodeData(TenantOwned):
 
     def __str__(self) -> str:
         return f"{self.node_id} of {self.automation_id}"
+
+
+class DevelopmentSession(TenantOwned):
+    """What nodes of a workflow keep from call to call while one person tries them out.
+
+    `name` is what the client calls it; it says nothing to anybody but its `owner`. Written by
+    `automate_studio.canvas.sessions` alone.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    automation = models.ForeignKey(
+        "automate.Automation",
+        on_delete=models.CASCADE,
+        related_name="+",
+        db_constraint=False,
+        db_index=False,
+    )
+    owner = models.CharField(max_length=200)
+    name = models.CharField(max_length=128)
+    state = models.JSONField(default=dict)
+    created_at = models.DateTimeField(db_default=Now())
+    expires_at = models.DateTimeField()
+
+    class Meta:
+        base_manager_name = "all_tenants"
+        constraints = [
+            models.UniqueConstraint(
+                fields=["tenant", "automation", "owner", "name"], name="automate_studio_session_once"
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["expires_at"], name="automate_studio_session_old"),
+            models.Index(fields=["tenant", "owner", "expires_at"], name="automate_studio_session_owned"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.name} of {self.owner}"

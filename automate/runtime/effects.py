@@ -94,9 +94,9 @@ class Effects:
             try:
                 if call.node.effect is Effect.DATABASE:
                     return self._in_transaction(call, seen)
-                return _plain(call.node.handler.run(call.config, context), call, seen)
+                return plain_result(call.node.handler.run(call.config, context), call.node.type, seen)
             except Exception as error:
-                _hide_secrets(error, seen)
+                hide_secrets(error, seen)
                 raise
             finally:
                 _keep_connection_usable()
@@ -108,7 +108,7 @@ class Effects:
         try:
             with transaction.atomic():
                 transaction.on_commit(lambda: committed.append(True))
-                result = _plain(call.node.handler.run(call.config, call.context), call, seen)
+                result = plain_result(call.node.handler.run(call.config, call.context), call.node.type, seen)
                 self._commit(call, result)
         except (OperationalError, InterfaceError) as error:
             if result is not None and not committed:
@@ -125,14 +125,12 @@ class Effects:
         return result
 
 
-def _plain(result: Any, call: Call, seen: Sequence[str]) -> StepResult | Wait:
+def plain_result(result: Any, kind: str, seen: Sequence[str]) -> StepResult | Wait:
     """Return the result as JSON would give it back, secrets removed: what is recorded is what later steps see."""
     if isinstance(result, Wait):
         return result
     if not isinstance(result, StepResult):
-        raise PermanentError(
-            f"{call.node.type} returned {type(result).__name__}; return a StepResult or a Wait"
-        )
+        raise PermanentError(f"{kind} returned {type(result).__name__}; return a StepResult or a Wait")
     try:
         output = orjson.loads(orjson.dumps(result.output))
     except TypeError:
@@ -145,7 +143,7 @@ def _plain(result: Any, call: Call, seen: Sequence[str]) -> StepResult | Wait:
     return StepResult(redact(output, seen), result.route, variables)
 
 
-def _hide_secrets(error: Exception, seen: Sequence[str]) -> None:
+def hide_secrets(error: Exception, seen: Sequence[str]) -> None:
     """Remove secrets resolved during the call from an error that is about to be recorded and logged."""
     if not seen:
         return

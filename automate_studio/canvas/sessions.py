@@ -32,12 +32,19 @@ PRUNED_AT_ONCE = 100
 
 _ENTER = """
 INSERT INTO automate_studio_developmentsession AS s (id, tenant_id, automation_id, owner, name, state, expires_at)
-VALUES (%(id)s, %(tenant)s, %(automation)s, %(owner)s, %(name)s, '{}', clock_timestamp() + make_interval(secs => %(idle)s))
+VALUES (%(id)s, %(tenant)s, %(automation)s, %(owner)s, %(name)s, '{}',
+  clock_timestamp() + make_interval(secs => %(idle)s))
 ON CONFLICT (tenant_id, automation_id, owner, name) DO UPDATE SET
   id = CASE WHEN s.expires_at > clock_timestamp() THEN s.id ELSE excluded.id END,
   state = CASE WHEN s.expires_at > clock_timestamp() THEN s.state ELSE excluded.state END,
   expires_at = clock_timestamp() + make_interval(secs => %(idle)s)
 RETURNING id, state::text
+"""
+
+# The setting is read before it is changed, and holds until the transaction ends.
+_PATIENCE = """
+WITH held AS MATERIALIZED (SELECT current_setting('lock_timeout') AS patience)
+SELECT patience, set_config('lock_timeout', %(patience)s, true) FROM held
 """
 
 _LEAVE = """
@@ -105,9 +112,9 @@ def enter(automation: Automation, name: str, *, owner: str) -> Session:
         "idle": IDLE_SECONDS,
     }
     try:
-        sql.execute("SELECT set_config('lock_timeout', %(patience)s, true)", {"patience": f"{PATIENCE_SECONDS:g}s"})
+        before = sql.execute(_PATIENCE, {"patience": f"{PATIENCE_SECONDS:g}s"})[0][0]
         session_id, state = sql.execute(_ENTER, params)[0]
-        sql.execute("SELECT set_config('lock_timeout', '0', true)")
+        sql.execute(_PATIENCE, {"patience": before})
     except OperationalError as error:
         if getattr(error.__cause__, "sqlstate", "") != "55P03":  # lock_not_available
             raise
