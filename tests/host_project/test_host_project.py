@@ -72,7 +72,10 @@ def test_saved_model_starts_a_workflow_and_a_rollback_does_not(host):
         ("automate_core automate_connectors", {"automate", "automate_api", "rest_framework"}),
         ("automate_core automate_connectors automate", {"automate_api", "rest_framework"}),
         (f"automate_core {API_APPS}", {"automate", "automate_connectors"}),
-        (f"automate_core automate_connectors automate {API_APPS}", set()),
+        ("automate_core automate_connectors automate_modal", {"automate", "automate_api", "rest_framework"}),
+        (f"automate_core automate_connectors automate_modal {API_APPS}", {"automate"}),
+        (f"automate_core automate_connectors automate {API_APPS}", {"automate_modal"}),
+        (f"automate_core automate_connectors automate automate_modal {API_APPS}", set()),
     ],
     ids=lambda value: (
         value.replace("automate_", "").replace(API_APPS, "api") if isinstance(value, str) else ""

@@ -23,6 +23,7 @@ ours = (
     "automate_core",
     "automate_api",
     "automate_connectors",
+    "automate_modal",
     "rest_framework",
     "config",
     "tests",
