@@ -11,7 +11,7 @@ from automate.runtime.plans import find_handler
 from automate_connectors.registry import registry as connectors
 from automate_connectors.steps import ConnectorStep, action_handler
 from automate_core.errors import NotFound
-from automate_core.steps import Effect, StepHandler, folded, step_registry
+from automate_core.steps import Effect, StepHandler, step_registry
 from automate_studio.canvas.forms import form_fields
 
 
@@ -59,9 +59,17 @@ def unknown(kind: str) -> str:
 def _aliases(handler: StepHandler) -> list[str]:
     """Return the other spellings of a type, the one with hyphens first."""
     if isinstance(handler, ConnectorStep):
-        return [folded(handler.type).replace(".", "-").replace("_", "-")]
-    spellings = [name.replace("_", "-") for name in (handler.type, *handler.aliases)]
-    return [name for name in dict.fromkeys((*spellings, *handler.aliases)) if name != handler.type]
+        spellings = [handler.type.replace(".", "-").replace("_", "-")]
+    else:
+        spellings = [name.replace("_", "-") for name in (handler.type, *handler.aliases)]
+        spellings += handler.aliases
+    # `http-request` is the step of that name, not the action `http.request`.
+    return [name for name in dict.fromkeys(spellings) if name != handler.type and _finds(name, handler)]
+
+
+def _finds(name: str, handler: StepHandler) -> bool:
+    found = find_handler(name)
+    return found is not None and found.type == handler.type
 
 
 def _description(handler: StepHandler) -> str:

@@ -29,17 +29,24 @@ def test_workflow_is_created_read_changed_and_deleted_in_the_documented_shapes(k
     assert (gone.status_code, gone.content, client.get(url).status_code) == (204, b"", 404)
 
 
-def test_list_is_a_bare_array_newest_first(key_client, make_workflow, other_tenant, django_assert_num_queries):
+def test_list_is_a_bare_array_newest_first(
+    key_client, make_workflow, other_tenant, django_assert_num_queries
+):
     first, second = make_workflow("First"), make_workflow("Second")
     make_workflow("Foreign", of=other_tenant)
     client = key_client()
     rows = client.get("/api/workflow/").json()
-    assert [(row["id"], row["name"]) for row in rows] == [(str(second.pk), "Second"), (str(first.pk), "First")]
+    assert [(row["id"], row["name"]) for row in rows] == [
+        (str(second.pk), "Second"),
+        (str(first.pk), "First"),
+    ]
     assert [sorted(row) for row in rows] == [["created_at", "id", "name"]] * 2
 
 
 @pytest.mark.parametrize("count", [1, 3])
-def test_list_takes_the_same_queries_however_long(key_client, make_workflow, django_assert_num_queries, count):
+def test_list_takes_the_same_queries_however_long(
+    key_client, make_workflow, django_assert_num_queries, count
+):
     for number in range(count):
         make_workflow(f"Workflow {number}")
     client = key_client()
@@ -94,13 +101,16 @@ def test_each_route_takes_the_documented_role(canvas, as_role, method, path, lea
         refused = too_low.client.generic(method.upper(), canvas.url(path), b"{}", content_type=JSON)
         assert (refused.status_code, refused.json()["code"]) == (403, "FORBIDDEN")
     enough = as_role(canvas, least)
-    assert enough.client.generic(method.upper(), canvas.url(path), b"{}", content_type=JSON).status_code != 403
+    assert (
+        enough.client.generic(method.upper(), canvas.url(path), b"{}", content_type=JSON).status_code != 403
+    )
 
 
 def test_request_id_repeats_the_first_answer(key_client):
     client = key_client()
     answers = [
-        client.post("/api/workflow/", {"name": "Once"}, JSON, headers={"X-Request-ID": "once"}) for _ in range(2)
+        client.post("/api/workflow/", {"name": "Once"}, JSON, headers={"X-Request-ID": "once"})
+        for _ in range(2)
     ]
     assert answers[0].content == answers[1].content
     assert (answers[1]["Idempotent-Replayed"], Automation.objects.count()) == ("true", 1)
