@@ -53,10 +53,6 @@ __all__ = [
 ]
 
 
-_SUFFIXES = ("(?P<format>", "<drf_format_suffix")
-"""What marks the routes of a router with format suffixes, such as `/items.json`."""
-
-
 class RowRefused(Conflict):
     """The database refuses this change: another row has these values, or rows depend on this one."""
 
@@ -90,10 +86,10 @@ class BaseAPIView(ConfigurableMixin, CORSMixin, APIView):
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         """Answer the request; the response is rendered before the tenant scope ends."""
-        route = str(getattr(request.resolver_match, "route", ""))
-        if any(mark in route for mark in _SUFFIXES):
+        name = self.settings.FORMAT_SUFFIX_KWARG
+        if name in kwargs and _is_suffixed(request, name):
             # A router's suffix is not for handlers: they are written without it.
-            self._suffix = kwargs.pop("format", "json")
+            self._suffix = kwargs.pop(name)
         with ExitStack() as scope:
             self._scope = scope
             return super().dispatch(request, *args, **kwargs)
@@ -237,6 +233,12 @@ def _recognise(request: Request) -> None:
     caller = of_user(user, wanted=request.headers.get(TENANT_HEADER))
     request.auth = caller
     request._request.principal = caller  # type: ignore[attr-defined]
+
+
+def _is_suffixed(request: HttpRequest, name: str) -> bool:
+    """Tell whether a router with format suffixes made the route, such as that of `/items.json`."""
+    route = str(getattr(request.resolver_match, "route", ""))
+    return rf"\.(?P<{name}>" in route or "<drf_format_suffix" in route
 
 
 def _ordered(queryset: Any) -> Any:

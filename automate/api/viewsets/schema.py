@@ -127,12 +127,12 @@ class SchemaViewSet(StaffOnlyMixin, BaseViewSet):
         }
 
     def _field(self, field: Field[Any, Any]) -> dict[str, Any]:
-        target = field.related_model
-        is_shown = isinstance(target, type) and self._shows(target._meta.concrete_model or target)
+        related = field.related_model
+        target = related._meta.concrete_model if isinstance(related, type) else None
         return {
             "name": field.name,
             "type": field.get_internal_type(),
-            "relation": target._meta.label if is_shown and isinstance(target, type) else None,
+            "relation": target._meta.label if target is not None and self._shows(target) else None,
             "nullable": field.null,
             "help_text": str(field.help_text),
         }

@@ -101,6 +101,17 @@ def test_format_suffix_of_a_router_reaches_handlers_written_without_it(key_clien
     assert client.get("/api/groups.xml").status_code == 404
 
 
+def test_parameter_called_format_is_the_views_own(key_client: MakeClient) -> None:
+    assert key_client().get("/api/export/pdf/").json() == {"format": "pdf"}
+
+
+def test_public_view_of_a_base_class_is_open_but_not_for_rows_of_tenants(key_client: MakeClient) -> None:
+    Group.objects.create(name="readers")
+    assert Client().get("/api/open-groups/").json()["count"] == 1
+    assert key_client().get("/api/open-groups/").json()["count"] == 1
+    assert code_of(Client().get("/api/open-keys/")) == (403, "FORBIDDEN")
+
+
 def test_scopes_of_a_key_hold_whatever_the_permissions_are(
     key_client: MakeClient, make_user: Callable[..., Any]
 ) -> None:

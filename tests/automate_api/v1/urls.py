@@ -185,7 +185,26 @@ class FewerAppsViewSet(SchemaViewSet):
     excluded_apps = [*SchemaViewSet.excluded_apps, "automate"]
 
 
+class OpenGroupsViewSet(PublicAPIMixin, BaseReadOnlyViewSet):
+    queryset = Group.objects.all()
+    serializer_class = GroupSerializer
+
+
+class OpenKeysViewSet(PublicAPIMixin, BaseReadOnlyViewSet):
+    queryset = ApiKey.all_tenants.all()
+    serializer_class = KeySerializer
+
+
+class ExportView(BaseAPIView):
+    """Has a parameter that is called as routers call their suffix."""
+
+    def get(self, request: Request, format: str) -> Response:
+        return Response({"format": format})
+
+
 router = DefaultRouter()
+router.register("open-groups", OpenGroupsViewSet, basename="open-groups")
+router.register("open-keys", OpenKeysViewSet, basename="open-keys")
 router.register("workflows", ShoutingWorkflowViewSet, basename="workflow")
 router.register("few-triggers", FewTriggersViewSet, basename="few-triggers")
 router.register("own-callbacks", OwnCallbacksViewSet, basename="own-callbacks")
@@ -201,6 +220,7 @@ router.register("plain-limited", PlainLimitedViewSet, basename="plain-limited")
 router.register("cors", OpenCorsViewSet, basename="cors")
 
 urlpatterns = [
+    path("api/export/<str:format>/", ExportView.as_view()),
     path("api/ingest/", EventIngestView.as_view()),
     path("api/own/", OwnAuthenticationView.as_view()),
     path("api/", include(router.urls)),
