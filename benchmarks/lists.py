@@ -179,7 +179,7 @@ class _Clock:
 
 
 def _explain(statement: str, params: Any) -> None:
-    if not statement.startswith("SELECT") or "automate_e" not in statement:
+    if not statement.startswith("SELECT") or "automate_" not in statement:
         return
     with connection.cursor() as cursor:
         cursor.execute(f"EXPLAIN (ANALYZE, BUFFERS) {statement}", params)

@@ -12,7 +12,7 @@ SLUGS = ("big", "daily", "hourly", "small", "tiny")
 ONLY_DAILY = "clock.day"
 """The one type of event that starts the workflow `daily`: comes from one source, starts nothing else, never fails."""
 LONG_TRACE = "batch"
-"""A trace with every twentieth row in it."""
+"""A trace with every hundredth row in it."""
 WORKFLOWS = 10_000
 VERSIONS = 1_000
 APPROVALS = 200_000
@@ -32,7 +32,7 @@ FROM (
       timestamptz '2026-01-01' + i * (interval '300 days' / %(rows)s) AS at,
       abs(hashint4(i::int)) %% 1000 AS dice, abs(hashint4((i + 77777777)::int)) %% 1000 AS other,
       abs(hashint4((i + 555555555)::int)) %% 1000 AS third,
-      CASE WHEN i %% 20 = 7 THEN %(long_trace)s ELSE md5('trace' || i) END AS trace
+      CASE WHEN i %% 100 = 7 THEN %(long_trace)s ELSE md5('trace' || i) END AS trace
     FROM generate_series(1, %(rows)s) i) drawn) placed;
 """
 """One row every 26 s over 300 days; every tenth belongs to the second tenant."""

@@ -63,6 +63,13 @@ ADDED = [
 ]
 REMOVED = {"execution": ("state", "outcome", "trace"), "event": ("trace",)}
 
+# Which of them go together: without it, what many rows have one by one is taken for what many have both, and a list
+# that is empty for that is looked for in a million rows.
+TOGETHER = [
+    ("execution", "tenant_id, automation_id, event_type, status"),
+    ("event", "tenant_id, type, source"),
+]
+
 # Found by the key alone, and still unique all the while.
 KEY_FIRST = [
     "CREATE UNIQUE INDEX CONCURRENTLY automate_event_dedupe_key ON automate_event (tenant_id, dedupe_key, source)"
@@ -92,6 +99,16 @@ class Migration(migrations.Migration):
             RemoveIndexConcurrently(model, f"automate_{model}_{name}")
             for model, names in REMOVED.items()
             for name in names
+        ),
+        *(
+            migrations.RunSQL(
+                sql=[
+                    f"CREATE STATISTICS automate_{model}_together (mcv) ON {columns} FROM automate_{model}",
+                    f"ANALYZE automate_{model}",
+                ],
+                reverse_sql=f"DROP STATISTICS automate_{model}_together",
+            )
+            for model, columns in TOGETHER
         ),
         migrations.SeparateDatabaseAndState(
             database_operations=[
