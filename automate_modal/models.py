@@ -15,7 +15,7 @@ from automate_core.errors import ErrorCodes
 from automate_core.ids import uuid7
 from automate_core.models import TenantOwned
 
-STORAGE = "automate_artifacts"
+STORAGE = "automate-artifacts"
 """The entry of Django's STORAGES that keeps artifacts, if there is one."""
 
 UNSURE = (ErrorCodes.WORKER_LOST.value, ErrorCodes.OUTCOME_UNKNOWN.value)
