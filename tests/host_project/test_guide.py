@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hmac
 import json
 from importlib.util import find_spec
 from typing import Any
@@ -13,7 +14,7 @@ import pytest
 from tests.host_project import guide
 from tests.host_project.conftest import Site
 
-pytestmark = [pytest.mark.timeout(300), pytest.mark.django_db]
+pytestmark = pytest.mark.timeout(300)
 
 ORIGIN = {"Origin": "https://example.com"}
 
@@ -196,6 +197,13 @@ def test_api_works_under_the_hosts_prefix(site: Site, machine: httpx.Client, ann
     page = machine.get(f"{base}/events/?page_size=1").json()
     assert page["results"][0]["id"] == emitted.json()["event_id"]
     assert machine.get(f"{base}/zapier/triggers/").json()[0]["event_type"] == "order.created"
+    body = b'{"event_type": "order.paid", "data": {"n": 2}}'
+    signature = hmac.new(b"webhook-secret", body, "sha256").hexdigest()
+    sent = {"Content-Type": "application/json", "X-Webhook-Signature": f"sha256={signature}"}
+    hooked = site.client(**sent).post(f"{base}/webhooks/shop/", content=body)
+    assert (hooked.status_code, hooked.json()["message"]) == (202, "Event accepted for processing")
+    forged = site.client(**sent).post(f"{base}/webhooks/shop/", content=body.replace(b"2", b"3"))
+    assert (forged.status_code, forged.json()["error"]["code"]) == (401, "UNAUTHORIZED")
     absent = site.client().get("/backend/absent/")
     assert (absent.status_code, absent.json()["error"]["code"]) == (404, "NOT_FOUND")
     assert (absent.headers["Cache-Control"], "X-Trace-ID" in absent.headers) == ("no-store", True)

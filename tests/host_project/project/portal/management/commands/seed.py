@@ -7,6 +7,7 @@ from django.core.management import call_command
 from django.core.management.base import BaseCommand
 from people.models import User
 
+from automate.webhooks.sources import create_source
 from automate_api import keys
 from automate_core.models import DEFAULT_TENANT_ID, Membership, Role, Tenant
 from portal.models import Project
@@ -33,6 +34,7 @@ class Command(BaseCommand):
         _, key = keys.create_key(
             name="machine", tenant_id=DEFAULT_TENANT_ID, role=Role.ADMIN, user=None, by="seed"
         )
+        create_source(slug="shop", preset="generic", secret="webhook-secret", by="seed")
         seen = {
             "key": key,
             "projects": {name: project.pk for name, project in made.items()},
