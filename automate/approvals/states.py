@@ -10,7 +10,7 @@ from django.db.models import Case, CharField, Exists, F, OuterRef, Q, QuerySet, 
 from django.db.models.functions import Now
 
 from automate.enums import ApprovalStatus, StepStatus
-from automate.models import Approval, StepRun
+from automate.models import Approval, Execution, StepRun
 from automate_core import sql
 from automate_core.arrays import plain
 
@@ -34,12 +34,14 @@ def with_state(approvals: QuerySet[Approval]) -> QuerySet[Any]:
         status=StepStatus.WAITING,
         answer__isnull=True,
     )
+    # Looked up, not joined: only what is stored as PENDING needs its execution.
+    ending = Execution.all_tenants.filter(pk=OuterRef("execution_id")).filter(
+        Q(cancel_requested_at__isnull=False) | Q(finished_at__isnull=False)
+    )
     state = Case(
         When(~Q(status=ApprovalStatus.PENDING), then=F("status")),
         When(deadline__lte=Now(), then=Value(ApprovalStatus.EXPIRED)),
-        When(execution__cancel_requested_at__isnull=False, then=Value(ApprovalStatus.CANCELLED)),
-        When(execution__finished_at__isnull=False, then=Value(ApprovalStatus.CANCELLED)),
-        When(~Exists(asking), then=Value(ApprovalStatus.CANCELLED)),
+        When(Exists(ending) | ~Exists(asking), then=Value(ApprovalStatus.CANCELLED)),
         default=Value(ApprovalStatus.PENDING),
         output_field=CharField(),
     )
@@ -48,8 +50,15 @@ def with_state(approvals: QuerySet[Approval]) -> QuerySet[Any]:
 
 def in_state(approvals: QuerySet[Any], state: str) -> QuerySet[Any]:
     """Narrow approvals that are annotated with their state to one state."""
-    # What is stored is that state or still PENDING; saying so lets the index on it help.
-    return approvals.filter(state=state, status__in={state, ApprovalStatus.PENDING.value})
+    pending = Q(status=ApprovalStatus.PENDING, state=state)
+    match state:
+        case ApprovalStatus.APPROVED | ApprovalStatus.REJECTED:
+            return approvals.filter(status=state)
+        case ApprovalStatus.PENDING:
+            return approvals.filter(pending)
+        case _:
+            # Stored as that, or not noticed yet.
+            return approvals.filter(Q(status=state) | pending)
 
 
 def state_of(approval: Approval) -> str:

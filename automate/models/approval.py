@@ -5,7 +5,9 @@ from __future__ import annotations
 from uuid import UUID
 
 from django.conf import settings
+from django.contrib.postgres.indexes import GinIndex
 from django.db import models
+from django.db.models.fields.json import KeyTransform
 from django.db.models.functions import Now
 
 from automate.enums import ApprovalStatus, Decision
@@ -53,7 +55,11 @@ class Approval(TenantOwned):
                 name="automate_approval_closed",
             ),
         ]
-        indexes = [models.Index(fields=["tenant", "status", "-id"], name="automate_approval_status")]
+        indexes = [
+            models.Index(fields=["tenant", "status", "-id"], name="automate_approval_status"),
+            GinIndex(fields=["assignees"], opclasses=["jsonb_path_ops"], name="automate_approval_assigned"),
+            models.Index(KeyTransform("permission", "assignees"), name="automate_approval_permission"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.title} {self.status}"

@@ -36,6 +36,7 @@ class Automation(TenantOwned):
             models.UniqueConstraint(fields=["tenant", "slug"], name="automate_automation_slug_once"),
             models.UniqueConstraint(fields=["tenant", "id"], name="automate_automation_in_tenant"),
         ]
+        indexes = [models.Index(fields=["tenant", "-created_at", "-id"], name="automate_automation_recent")]
 
     def __str__(self) -> str:
         return self.slug
