@@ -14,12 +14,14 @@ from automate.graph.loops import BODY_HANDLE
 from automate.models import Automation
 from automate.runtime.alone import InvalidNode, Outcome, Trial, compile_node, run_alone
 from automate.runtime.plans import find_handler
+from automate.waits.links import resume_links
+from automate.waits.steps import WaitForWebhookStep
 from automate_core.context import current_trace_id
 from automate_core.errors import PermanentError
 from automate_core.ids import uuid7
 from automate_core.redaction import redact
 from automate_core.secrets import collect_secrets
-from automate_core.steps import Wait
+from automate_core.steps import Wait, folded
 from automate_studio.canvas import graph_edit, node_data, records, sessions
 from automate_studio.canvas.errors import MESSAGE, InvalidWorkflow, by_node
 from automate_studio.canvas.sessions import Session
@@ -71,7 +73,7 @@ def execute_and_save(
     compiled = _compiled(graph, node)
     given = records.input_of(automation, graph, node_id) if input_data is None else dict(input_data)
     name = session_name or sessions.new_name()
-    with transaction.atomic(), collect_secrets():
+    with transaction.atomic(), collect_secrets() as seen:
         session = sessions.enter(automation, name, owner=caller.id)
         trial = Trial(
             tenant_id=automation.tenant_id,
@@ -95,7 +97,7 @@ def execute_and_save(
             "success": outcome.has_succeeded,
             "node_id": node_id,
             "node_type": node["type"],
-            "input_data": redact(given),
+            "input_data": redact(given, seen),
             "form_values": node["config"],
             "output": output,
             "session_id": name,
@@ -183,6 +185,9 @@ def _scope(
             "version": live.number if live else 0,
         },
     }
+    links = {held["id"] for held in graph["nodes"] if folded(str(held["type"])) == WaitForWebhookStep.type}
+    if links:
+        scope["resume"] = resume_links(session.id, "", links)
     for loop in _loops_around(graph, node_id):
         facts = outputs.get(loop)
         if isinstance(facts, Mapping) and "index" in facts:

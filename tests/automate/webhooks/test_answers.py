@@ -173,6 +173,14 @@ def test_delivery_is_answered_with_what_the_workflow_responds(send: Send) -> Non
     assert "x-ratelimit-limit" in headers
 
 
+@pytest.mark.parametrize("name", ["http-response", "http_response"])
+@pytest.mark.usefixtures("at_work", "source")
+def test_step_answers_under_its_other_name(send: Send, name: str) -> None:
+    workflow(node("reply", name, {"status": 201, "body": "kept"}))
+    status, _, body = deliver(send)
+    assert (status, body) == (201, b"kept")
+
+
 @pytest.mark.usefixtures("at_work", "source")
 def test_delivery_is_answered_before_the_execution_ends(send: Send) -> None:
     workflow(RESPOND, node("later", "delay", {"seconds": 3600}), edges=[edge("reply", "later")])

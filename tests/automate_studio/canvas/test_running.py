@@ -307,6 +307,23 @@ def test_waits_are_told_and_not_waited_for(
     assert told["output"]["waiting"] == {**nothing, **waiting}
 
 
+def test_link_of_a_waiting_node_can_be_sent_and_is_not_shown(
+    canvas: Canvas, server: LoopbackServer, settings: Any
+) -> None:
+    settings.AUTOMATE = {**settings.AUTOMATE, "PUBLIC_URL": "https://shop.example"}
+    canvas.add("wait-for-webhook", id="courier")
+    sender = canvas.add(
+        "http-request", {"url": server.url("/x"), "method": "POST", "body": "{{ resume.courier }}"}
+    )
+    server.handle = lambda handler: reply(handler, body=server.received[-1].body)
+    told = ran(canvas, sender)
+    sent = server.received[0].body.decode()
+    assert sent.startswith("https://shop.example/api/automate/resume/")
+    assert told["output"]["data"]["body"] == "https://shop.example/api/automate/resume/***REDACTED***/"
+    token = sent.removesuffix("/").rpartition("/")[2]
+    assert canvas.client.post(f"/api/automate/resume/{token}/", {}, "application/json").status_code == 404
+
+
 def test_approval_asks_nobody(canvas: Canvas, make_user: Callable[..., Any]) -> None:
     make_user("ada", role=Role.RUNNER)
     form = {"title": "May I?", "assignees": {"users": ["ada"]}, "deadline_seconds": 60}
