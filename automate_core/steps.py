@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 from uuid import UUID
 
 from automate_core.errors import Problem
+from automate_core.live import SILENT, Live
 from automate_core.registry import Registry
 
 
@@ -36,7 +37,8 @@ class StepContext:
     `scope` is the plain data templates see (event, input, variables, steps, execution, workflow).
     `idempotency_key` is sha256(execution id, step path) in hex: the same for every attempt.
     `prepared` is whatever the handler's `prepare` returned for this node. Where branches join, `arrived` and
-    `missing` name the nodes whose edges were taken and those that did not, or not yet, arrive.
+    `missing` name the nodes whose edges were taken and those that did not, or not yet, arrive. `live` says things
+    to those who watch the step run.
     """
 
     tenant_id: UUID
@@ -50,6 +52,7 @@ class StepContext:
     timeout_seconds: float = 30.0
     arrived: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
+    live: Live = SILENT
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from rest_framework.routers import SimpleRouter
 
 from automate.api.approval_links import ApprovalLinkView
 from automate.api.resume import ResumeView
+from automate.api.stream import ExecutionStreamView
 from automate.api.viewsets import (
     ApprovalViewSet,
     EventViewSet,
@@ -29,5 +30,6 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("webhooks/<str:source>/", webhook, name="webhook"),
     path("approvals/links/<str:token>/", ApprovalLinkView.as_view(), name="automate-approval-link"),
     path("resume/<str:token>/", ResumeView.as_view(), name="automate-resume"),
+    path("executions/<uuid:pk>/stream/", ExecutionStreamView.as_view(), name="automate-execution-stream"),
     path("", include(router.urls)),
 ]

@@ -52,8 +52,8 @@ changed AS (
     marks = x.marks || e.marks, error_code = e.error_code, error_summary = e.error_summary, output = e.output,
     started_at = coalesce(x.started_at, to_timestamp(e.started)), finished_at = to_timestamp(e.finished)
   FROM unnest(%(c_item)s::bigint[], %(c_id)s::uuid[], %(c_status)s::text[], %(c_version)s::uuid[], %(c_seq)s::int4[],
-    %(c_marks)s::text[], %(c_error_code)s::text[], %(c_error_summary)s::text[], %(c_output)s::jsonb[], %(c_pokes)s::int4[],
-    %(c_started)s::float8[], %(c_finished)s::float8[])
+    %(c_marks)s::text[], %(c_error_code)s::text[], %(c_error_summary)s::text[], %(c_output)s::jsonb[],
+    %(c_pokes)s::int4[], %(c_started)s::float8[], %(c_finished)s::float8[])
     AS e(item, id, status, version, seq, marks, error_code, error_summary, output, pokes, started, finished)
   JOIN held ON held.id = e.item
   WHERE x.id = e.id AND x.finished_at IS NULL
@@ -239,7 +239,8 @@ def _step_params(params: dict[str, Any], rows: list[tuple[int, StepRow]], new: s
             (
                 item, row.id, row.tenant_id, row.execution_id, row.path, row.node_key, row.node_type, row.attempt,
                 row.status, row.effect, row.route, row.input_data, row.output_data, row.variables, row.error_code,
-                row.error_message, row.seq, row.marks, row.wake_at, row.started_at, row.finished_at, row.execution_id in new,
+                row.error_message, row.seq, row.marks, row.wake_at, row.started_at, row.finished_at,
+                row.execution_id in new,
             )
             for item, row in rows
         ],

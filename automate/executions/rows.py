@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from automate_core.outbox.base import ClaimedItem
 
@@ -43,7 +44,8 @@ class ExecutionRow:
 class StepRow:
     """One attempt of a step as it will stand.
 
-    `marks` are those not recorded yet; `told` is the last status that has one, recorded or not.
+    `marks` are those not recorded yet; `told` is the last status that has one, recorded or not;
+    `lines` is what the step said to those who watch.
     """
 
     id: str
@@ -70,6 +72,7 @@ class StepRow:
     wake_rule: str | None = None
     marks: str = ""
     told: str = ""
+    lines: Any = None
 
     @property
     def awaits(self) -> bool:

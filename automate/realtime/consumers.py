@@ -68,8 +68,8 @@ async def workflow_socket(scope: Event, receive: Receive, send: Send) -> None:
         await _accept(scope, send)
         await _close(send, refused.close_code, refused.message)
         return
-    except DatabaseError:
-        closing = _unreadable()
+    except DatabaseError as error:
+        closing = _unreadable(error)
         await _accept(scope, send)
         await _close(send, closing.code, closing.reason)
         return
@@ -89,7 +89,7 @@ async def _serve(scope: Event, workflow_id: UUID, ticket: Ticket, receive: Recei
     except TooManyConnections as error:
         raise Closing(TOO_MANY, error.message) from error
     except psycopg.Error as error:
-        raise _unreadable() from error
+        raise _unreadable(error) from error
     subscription: Subscription | None = None
     try:
         subscription = await here.subscribe(ticket.workflow_id, ticket.execution_id)
@@ -99,15 +99,15 @@ async def _serve(scope: Event, workflow_id: UUID, ticket: Ticket, receive: Recei
             _guard(scope, workflow_id, subscription),
         )
     except psycopg.Error as error:
-        raise _unreadable() from error
+        raise _unreadable(error) from error
     finally:
         if subscription is not None:
             here.unsubscribe(subscription)
         here.presence.leave_seat(ticket.caller)
 
 
-def _unreadable() -> Closing:
-    logger.warning("socket.unreadable", exc_info=True)
+def _unreadable(error: Exception) -> Closing:
+    logger.warning("socket.unreadable", extra={"error": str(error)})
     return Closing(TRY_LATER, "The database cannot be reached; try again")
 
 
@@ -220,8 +220,8 @@ async def _guard(scope: Event, workflow_id: UUID, subscription: Subscription) ->
             await handshake.admit(scope, workflow_id)
         except Refused as refused:
             raise Closing(refused.close_code, refused.message) from refused
-        except DatabaseError:
-            logger.warning("socket.unreadable", exc_info=True)
+        except DatabaseError as error:
+            _unreadable(error)  # the next look may succeed
 
 
 async def _accept(scope: Event, send: Send) -> None:

@@ -7,7 +7,7 @@ browser sends cookies whatever page asks, so with a session cookie the page must
 from __future__ import annotations
 
 import io
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
@@ -59,12 +59,11 @@ class Ticket:
     execution_id: str | None
 
 
+@dataclass(frozen=True, slots=True)
 class _View:
-    """What permissions ask a view: looking on is reading workflows."""
+    """What permissions ask a view: looking on is reading."""
 
-    required_roles: dict[str, Any] = {}
-    api_scope = "workflows"
-    action = None
+    api_scope: str
 
 
 async def admit(scope: Scope, workflow_id: UUID) -> Ticket:
@@ -74,7 +73,12 @@ async def admit(scope: Scope, workflow_id: UUID) -> Ticket:
         WrongOrigin: a session cookie came with a foreign Origin, or none.
         Refused: no credential, one that is not good (any more), or nothing there that its bearer may see.
     """
-    return await sync_to_async(_admit, thread_sensitive=False)(scope, workflow_id)
+    return await sync_to_async(_admit, thread_sensitive=False)(scope, workflow_id, "workflows", True)
+
+
+async def admit_again(scope: Mapping[str, Any], workflow_id: UUID, *, api_scope: str) -> Ticket:
+    """Return leave for a request that was let in before, whatever page it came from; see `admit`."""
+    return await sync_to_async(_admit, thread_sensitive=False)(dict(scope), workflow_id, api_scope, False)
 
 
 def without_token(scope: Scope) -> None:
@@ -88,18 +92,19 @@ def without_token(scope: Scope) -> None:
     scope["query_string"] = urlencode(kept).encode("latin-1")
 
 
-def _admit(scope: Scope, workflow_id: UUID) -> Ticket:
+def _admit(scope: Scope, workflow_id: UUID, api_scope: str, is_handshake: bool) -> Ticket:
     close_old_connections()
     try:
         without_token(scope)
         request = _request(scope)
-        _check_origin(request)
-        return _ticket(request, workflow_id)
+        if is_handshake:
+            _check_origin(request)
+        return _ticket(request, workflow_id, api_scope)
     finally:
         close_old_connections()
 
 
-def _ticket(request: ASGIRequest, workflow_id: UUID) -> Ticket:
+def _ticket(request: ASGIRequest, workflow_id: UUID, api_scope: str) -> Ticket:
     try:
         api_request = Request(request)
         found = AutomateAuthentication().authenticate(api_request)
@@ -108,7 +113,7 @@ def _ticket(request: ASGIRequest, workflow_id: UUID) -> Ticket:
         _, caller = found
         api_request.auth = caller
         permission = HasRole()
-        if not permission.has_permission(api_request, _View()):
+        if not permission.has_permission(api_request, _View(api_scope)):
             raise Refused(FORBIDDEN, str(permission.message))
         automation = Automation.all_tenants.filter(pk=workflow_id, tenant_id=caller.tenant_id)
         if not automation.exists():

@@ -35,7 +35,7 @@ WHERE x.id = ANY(%(ids)s::uuid[]) AND w.expires_at > statement_timestamp()
 """
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Execution:
     id: str
     automation_id: str
@@ -46,7 +46,7 @@ class _Execution:
     marks: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Step:
     path: str
     node_key: str

@@ -220,9 +220,9 @@ class Hub:
                     topic.has_group = False
                 await asyncio.sleep(LAYER_PAUSE_SECONDS)
                 continue
-            topic = self._topics.get(envelope.get("workflow_id", ""))
-            if envelope.get("type") == sender.TYPE and topic is not None:
-                self._hear(topic, [Message(*one) for one in envelope["messages"]])
+            heard = self._topics.get(envelope.get("workflow_id", ""))
+            if envelope.get("type") == sender.TYPE and heard is not None:
+                self._hear(heard, [Message(*one) for one in envelope["messages"]])
 
     async def _close_topics(self) -> None:
         """Leave the workflows nobody has watched for a while."""
@@ -251,6 +251,9 @@ class Hub:
         """Pass on what follows what is known; what does not is read from the database."""
         fresh: list[Message] = []
         for message in said:
+            if message.is_fleeting:
+                fresh.append(message)
+                continue
             last = topic.known.get(message.execution_id)
             if last is None:
                 last = 0 if topic.saw_begin(message.execution_id) else message.seq - 1
@@ -356,18 +359,19 @@ class Hub:
         ]
         if not topics:
             return
+        watched = {topic.workflow_id: topic for topic in topics}
         for workflow_id, execution_id, seq, is_over in await truth.positions(self.reader, topics):
-            topic = self._topics.get(workflow_id)
-            if topic is None:
-                continue
-            last = topic.known.get(execution_id)
-            if last is None and not topic.saw_begin(execution_id):
-                topic.note(execution_id, seq)
-                continue
-            if seq > (last or 0):
-                self._fall_behind(topic, execution_id, last or 0, seq)
-            elif is_over:
-                topic.over.add(execution_id)
+            if workflow_id in watched:
+                self._compare(watched[workflow_id], execution_id, seq, is_over)
+
+    def _compare(self, topic: Topic, execution_id: str, seq: int, is_over: bool) -> None:
+        last = topic.known.get(execution_id)
+        if last is None and not topic.saw_begin(execution_id):
+            topic.note(execution_id, seq)
+        elif seq > (last or 0):
+            self._fall_behind(topic, execution_id, last or 0, seq)
+        elif is_over:
+            topic.over.add(execution_id)
 
     async def _stop_listening(self) -> None:
         """Nobody is left: give back the channel and the connection."""

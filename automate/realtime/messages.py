@@ -41,6 +41,10 @@ ENDS = frozenset({"workflow_completed", "workflow_failed", "workflow_cancelled"}
 _INDEX = re.compile(r"\[(\d+)\]")
 
 
+FLEETING = frozenset({"node_log", "node_token"})
+"""Types of messages that are not recorded: lost ones stay lost, and they have no number of their own."""
+
+
 class Message(NamedTuple):
     """One message: `seq` counts within the execution, without gaps; `text` is the whole of it as JSON."""
 
@@ -48,6 +52,11 @@ class Message(NamedTuple):
     seq: int
     kind: str
     text: str
+
+    @property
+    def is_fleeting(self) -> bool:
+        """Whether it is not recorded; `seq` is then that of the last recorded one before it."""
+        return self.kind in FLEETING
 
 
 class Step(Protocol):
@@ -89,6 +98,8 @@ def of_changes(changes: Iterable[Change], watched: frozenset[str]) -> dict[str, 
         for step in change.steps:
             if (row := about.get(step.execution_id)) is not None:
                 said += of_step(row.automation_id, row.id, step)
+                if step.lines is not None:
+                    said += step.lines.messages(row.automation_id, row.id)
         for message in sorted(said, key=lambda one: one.seq):
             found.setdefault(about[message.execution_id].automation_id, []).append(message)
     return found

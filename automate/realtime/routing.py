@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, cast
 
 from channels.routing import URLRouter
 from django.urls import path
@@ -13,7 +13,8 @@ from automate.realtime.handshake import without_token
 
 App = Callable[[Any, Any, Any], Awaitable[None]]
 
-websocket_urlpatterns = [path("ws/workflow/<uuid:workflow_id>/", workflow_socket)]
+# Channels' router takes an application where Django takes a view.
+websocket_urlpatterns = [path("ws/workflow/<uuid:workflow_id>/", cast(Any, workflow_socket))]
 
 NO_SUCH_ROUTE = 4404
 

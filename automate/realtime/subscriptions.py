@@ -74,6 +74,8 @@ class Subscription:
         if self.resync:
             self._filled.set()  # what is queued comes after the state
             return []
-        taken = [one for one in self._waiting if one.seq > self._floors.get(one.execution_id, 0)]
+        taken = [
+            one for one in self._waiting if one.is_fleeting or one.seq > self._floors.get(one.execution_id, 0)
+        ]
         self._waiting.clear()
         return taken

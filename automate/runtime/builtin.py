@@ -35,6 +35,7 @@ class LoggingStep(StepHandler):
         """Log the rendered message."""
         facts = {"step": context.path, "execution": str(context.execution_id), "text": config["message"]}
         logger.info("workflow.logged", extra={**facts, "trace_id": context.trace_id})
+        context.live.log(str(config["message"]))
         return StepResult({"message": config["message"]})
 
 

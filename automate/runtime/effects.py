@@ -99,6 +99,7 @@ class Effects:
                 hide_secrets(error, seen)
                 raise
             finally:
+                context.live.close()
                 _keep_connection_usable()
 
     def _in_transaction(self, call: Call, seen: Sequence[str]) -> StepResult | Wait:

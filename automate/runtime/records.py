@@ -104,7 +104,9 @@ def _by_place(rows: Iterable[sql.Row]) -> dict[Place, list[Recorded]]:
 
 
 def _recorded(row: sql.Row) -> Recorded:
-    return StepRow(*row[1:23], told=marks.last_status(row[24])), _answer(row[23])
+    step = StepRow(*row[1:23])
+    step.told = marks.last_status(row[24])
+    return step, _answer(row[23])
 
 
 def _answer(text: str | None) -> Answer | None:

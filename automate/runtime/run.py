@@ -13,6 +13,7 @@ import orjson
 from automate.enums import ExecutionStatus, StepStatus
 from automate.executions.rows import ExecutionRow, StepRow
 from automate.graph import Plan
+from automate.realtime.speech import Lines, Speech
 from automate.runtime import endings, looping, outcomes, undoing
 from automate.runtime.calls import Call, Spot, Waiting
 from automate.runtime.frames import Frame, Halt, Loop
@@ -23,6 +24,7 @@ from automate.runtime.unrecorded import Unrecorded
 from automate.waits.links import give_links
 from automate_core import conf
 from automate_core.errors import PermanentError
+from automate_core.live import Live
 from automate_core.outbox.base import ClaimedItem
 from automate_core.steps import Effect, StepContext, StepResult, Wait
 
@@ -110,7 +112,8 @@ class Run(Unrecorded):
             return None
         row.status, row.wake_at, row.error_code = StepStatus.RUNNING, None, ""
         spot.frame.first_tried.setdefault(spot.node.key, now)
-        call = self.calls[row.path] = Call(self, spot, config, self._context(spot, row.attempt), row)
+        speech = Speech(self.row.automation_id, self.row.id, row, self.redacted)
+        call = self.calls[row.path] = Call(self, spot, config, self._context(spot, row.attempt, speech), row)
         self.touch(row)
         return call
 
@@ -251,7 +254,7 @@ class Run(Unrecorded):
         row = self.new_row(spot, clock())
         try:
             config = self._render(spot, row)
-            result = node.handler.run(config, self._context(spot, row.attempt))
+            result = node.handler.run(config, self._context(spot, row.attempt, Lines(row, self.redacted)))
             if not isinstance(result, StepResult | Wait):
                 raise PermanentError(
                     f"{node.type} returned {type(result).__name__}; return a StepResult or a Wait"
@@ -289,7 +292,7 @@ class Run(Unrecorded):
             row.status, row.finished_at = StepStatus.SKIPPED, now
             self.touch(row)
 
-    def _context(self, spot: Spot, attempt: int) -> StepContext:
+    def _context(self, spot: Spot, attempt: int, live: Live) -> StepContext:
         frame, node = spot
         path = frame.path(node)
         taken, others = frame.state.arrived(node.index) if len(node.incoming) > 1 else ([], [])
@@ -305,4 +308,5 @@ class Run(Unrecorded):
             timeout_seconds=node.timeout_seconds,
             arrived=tuple(frame.plan.nodes[place].key for place in taken),
             missing=tuple(frame.plan.nodes[place].key for place in others),
+            live=live,
         )

@@ -7,7 +7,7 @@ import pytest
 from automate.events import run_workflow
 from automate.models import Execution
 from automate_core.steps import Effect, StepResult
-from tests.factories.engine import edge, node, workflow
+from tests.factories.engine import node, workflow
 from tests.factories.live import hear, hear_until
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -1,0 +1,126 @@
+"""The event stream of an execution, read by a plain HTTP client from a real server."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import httpx
+import pytest
+
+from automate.events import run_workflow
+from automate_core.models import Tenant
+from automate_core.steps import Effect
+from tests.factories.engine import drain, node, workflow
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@contextmanager
+def stream(site: Any, execution_id: str, key: str, after: int | None = None) -> Iterator[httpx.Response]:
+    headers = {"X-API-Key": key} | ({"Last-Event-ID": str(after)} if after is not None else {})
+    url = f"{site.url}/api/automate/executions/{execution_id}/stream/"
+    with httpx.stream("GET", url, headers=headers, timeout=20) as response:
+        yield response
+
+
+def events(response: httpx.Response) -> Iterator[tuple[int | None, dict[str, Any]]]:
+    number: int | None = None
+    for line in response.iter_lines():
+        if line.startswith("id: "):
+            number = int(line[4:])
+        elif line.startswith("data: "):
+            yield number, json.loads(line[6:])
+
+
+@pytest.fixture
+def finished(transactional_db) -> str:
+    workflow(node("one", "merge"), node("two", "merge"))
+    execution_id = str(run_workflow("orders", {}))
+    drain()
+    return execution_id
+
+
+def test_stream_of_a_finished_execution_tells_all_of_it_and_ends(site, finished, key):
+    with stream(site, finished, key) as response:
+        assert (response.status_code, response.headers["content-type"]) == (200, "text/event-stream")
+        assert (response.headers["cache-control"], response.headers["x-accel-buffering"]) == (
+            "no-store",
+            "no",
+        )
+        found = list(events(response))
+    assert [number for number, _ in found] == [1, 2, 3, 4, 5, 6]
+    assert [said["seq"] for _, said in found] == [1, 2, 3, 4, 5, 6]
+    assert [said["type"] for _, said in found][::5] == ["workflow_started", "workflow_completed"]
+
+
+@pytest.mark.parametrize("after", [0, 1, 4])
+def test_stream_goes_on_after_the_last_event(after, site, finished, key):
+    with stream(site, finished, key, after) as response:
+        assert [number for number, _ in events(response)] == list(range(after + 1, 7))
+
+
+def test_client_that_has_all_is_told_not_to_come_back(site, finished, key):
+    with stream(site, finished, key, 6) as response:
+        assert response.status_code == 204
+
+
+def test_stream_joined_in_the_middle_goes_on_to_the_end(site, worker, key, register_step, gate):
+    register_step("held", Effect.IDEMPOTENT, lambda config, context: gate.pass_through() or {"ok": 1})
+    workflow(node("one", "merge"), node("held", "held"), node("two", "merge"))
+    execution_id = str(run_workflow("orders", {}))
+    assert gate.entered.wait(20)
+    with stream(site, execution_id, key, 2) as response:
+        found = []
+        for number, said in events(response):
+            found.append((number, said["type"]))
+            if number == 4:
+                threading.Timer(0.3, gate.open.set).start()
+    assert [number for number, _ in found] == [3, 4, 5, 6, 7, 8]
+    assert found[-1] == (8, "workflow_completed")
+
+
+def test_stream_of_another_tenant_is_not_found(site, finished, make_key):
+    other = Tenant.objects.create(slug="other", name="Other")
+    with stream(site, finished, make_key(of=other)) as response:
+        response.read()
+    assert (response.status_code, response.json()["error"]["code"]) == (404, "NOT_FOUND")
+
+
+def test_stream_needs_a_credential(site, finished):
+    answer = httpx.get(f"{site.url}/api/automate/executions/{finished}/stream/")
+    assert (answer.status_code, answer.json()["error"]["code"]) == (401, "UNAUTHORIZED")
+
+
+def test_streams_count_with_the_connections_of_their_caller(site, key, settings):
+    settings.AUTOMATE = {**settings.AUTOMATE, "LIVE_CONNECTIONS": 1}
+    workflow(node("one", "merge"))
+    execution_id = str(run_workflow("orders", {}))
+    with stream(site, execution_id, key) as first:
+        assert first.status_code == 200
+        with stream(site, execution_id, key) as second:
+            assert second.status_code == 429
+
+
+def test_stream_holds_no_connection_to_the_database_of_its_own(site, key):
+    from django.db import connection
+
+    workflow(node("one", "merge"))
+    execution_id = str(run_workflow("orders", {}))
+    count = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
+
+    def connections() -> int:
+        with connection.cursor() as cursor:
+            cursor.execute(count)
+            return int(cursor.fetchone()[0])
+
+    with stream(site, execution_id, key) as first:
+        next(first.iter_lines())
+        before = connections()
+        with stream(site, execution_id, key) as second, stream(site, execution_id, key) as third:
+            next(second.iter_lines())
+            next(third.iter_lines())
+            assert connections() <= before
