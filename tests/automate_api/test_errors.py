@@ -9,7 +9,7 @@ from django.db import DataError, OperationalError
 from django.test import Client, override_settings
 from rest_framework.exceptions import ErrorDetail
 
-from automate_api.errors import failure_of, problems_of
+from automate_api.errors import failure_of, messages_by_field, problems_of
 from automate_core.errors import AutomateError, ErrorCodes, Problem
 from automate_core.models import Role
 
@@ -95,7 +95,26 @@ def test_messages_say_what_to_do(key_client: MakeClient) -> None:
 
 def test_flat_surface_has_the_flat_shape(key_client: MakeClient) -> None:
     answer = key_client().get("/api/workflow/raise/conflict/", headers={"X-Trace-ID": "t-1"})
-    assert answer.json() == {"error": "Already done", "code": "CONFLICT", "details": [], "trace_id": "t-1"}
+    assert answer.json() == {"error": "Already done", "code": "CONFLICT", "details": {}, "trace_id": "t-1"}
+
+
+def test_flat_surface_names_messages_by_field(key_client: MakeClient) -> None:
+    body = {"nodes": [{"url": "http://a.example/"}, {"url": "no"}, {}]}
+    answer = key_client().post("/api/workflow/nested/", body, content_type="application/json")
+    assert answer.json()["details"] == {
+        "nodes[1].url": ["Enter a valid URL"],
+        "nodes[2].url": ["This field is required."],
+        "name": ["This field is required."],
+    }
+
+
+def test_messages_of_nodes_are_told_by_node_and_field() -> None:
+    problems = [
+        Problem("url", "Must be string", "a"),
+        Problem("url", "Is long", "a"),
+        Problem("name", "Is short"),
+    ]
+    assert messages_by_field(problems) == {"a": {"url": ["Must be string", "Is long"]}, "name": ["Is short"]}
 
 
 def test_flat_surface_tells_malformed_from_invalid(key_client: MakeClient) -> None:
