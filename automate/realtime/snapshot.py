@@ -18,7 +18,7 @@ WITH x AS MATERIALIZED (
   ORDER BY created_at DESC, id DESC LIMIT 1),
 latest AS (
   SELECT DISTINCT ON (s.node_key) s.node_key, s.node_type, s.path, s.status, s.route, s.error_message, s.started_at,
-    s.finished_at, s.seq
+    s.finished_at, s.seq, s.wake_at IS NOT NULL AND x.finished_at IS NULL AS goes_on
   FROM x JOIN automate_steprun s ON s.execution_id = x.id AND right(s.path, 1) <> ']'
   ORDER BY s.node_key, s.seq DESC, s.attempt DESC)
 SELECT x.id::text, x.status, greatest(x.seq, coalesce((
@@ -26,7 +26,7 @@ SELECT x.id::text, x.status, greatest(x.seq, coalesce((
   extract(epoch FROM x.started_at)::float8, extract(epoch FROM x.finished_at)::float8,
   extract(epoch FROM statement_timestamp())::float8,
   l.node_key, l.node_type, l.path, l.status, l.route, l.error_message, extract(epoch FROM l.started_at)::float8,
-  extract(epoch FROM l.finished_at)::float8
+  extract(epoch FROM l.finished_at)::float8, l.goes_on
 FROM x LEFT JOIN latest l ON true ORDER BY l.seq
 """
 
@@ -73,14 +73,14 @@ def state_of(workflow_id: str, rows: Sequence[sql.Row]) -> dict[str, Any]:
 
 
 def _place(state: dict[str, Any], step: Sequence[Any], now: float) -> None:
-    key, kind, path, status, route, error, started_at, finished_at = step
+    key, kind, path, status, route, error, started_at, finished_at, goes_on = step
     node = {"node_id": key, "node_type": kind, "path": path}
-    if status in (StepStatus.RUNNING, StepStatus.WAITING):
+    if status in (StepStatus.RUNNING, StepStatus.WAITING) or goes_on:
         state["executing_nodes"][key] = {
             **node,
             "started_at": moment(started_at),
             "duration_seconds": seconds(started_at, now),
-            "is_waiting": status == StepStatus.WAITING,
+            "is_waiting": status != StepStatus.RUNNING,
         }
         return
     node |= {"completed_at": moment(finished_at), "duration_seconds": seconds(started_at, finished_at)}

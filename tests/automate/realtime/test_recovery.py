@@ -14,7 +14,7 @@ from automate.executions import control
 from automate.models import Execution, LiveSeat, LiveWatch, StepRun
 from automate.realtime import layers
 from automate_core.steps import Effect, Wait
-from tests.factories.engine import lose_workers, node, workflow
+from tests.factories.engine import edge, lose_workers, node, workflow
 from tests.factories.live import hear, hear_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -141,7 +141,7 @@ def test_worker_lost_in_the_middle_leaves_no_gap(site, key, register_step, gate,
         with working() as lost:
             run_workflow("orders", {})
             assert gate.entered.wait(20)
-            lost.store.forget(*[item for item in list(lost.store._held)])  # as a process that is gone forgets
+            lost.store.forget(*list(lost.store._held))  # as a process that is gone forgets
             assert lose_workers() == 1
             gate.open.set()
         with working():
@@ -192,7 +192,8 @@ def test_slow_reader_is_dropped_and_others_are_not(site, worker, key, register_s
     monkeypatch.setattr("automate.realtime.subscriptions.QUEUE_LIMIT", 300)
     automation = workflow(
         node("each", "for_each", {"items": list(range(2_000))}),
-        node("log", "logging", {"message": "x" * 3_000}, parent="each"),
+        node("log", "logging", {"message": "x" * 3_000}),
+        edges=[edge("each", "log", "item")],
     )
     raw = sockets.create_connection(("127.0.0.1", site.port))
     raw.setsockopt(sockets.SOL_SOCKET, sockets.SO_RCVBUF, 4_096)
