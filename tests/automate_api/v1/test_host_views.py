@@ -159,6 +159,9 @@ def test_tenant_filter_knows_users_of_a_projects_own_authentication(
     body = {"user": make_user("new", role=None).pk, "tenant": str(other_tenant.pk), "role": "viewer"}
     made = sent(Client(), "post", "/api/memberships/", body, **basic())
     assert (made.status_code, made.json()["tenant"]) == (201, str(tenant.pk))
+    theirs = dict.fromkeys(("tenant", "tenant_id"), str(other_tenant.pk))
+    moved = sent(Client(), "patch", f"/api/memberships/{made.json()['id']}/", theirs, **basic())
+    assert (moved.status_code, moved.json()["tenant"]) == (200, str(tenant.pk))
 
 
 @pytest.mark.parametrize(

@@ -107,9 +107,13 @@ class PlainStaffViewSet(StaffOnlyMixin, viewsets.ViewSet):
 
 
 class MembershipSerializer(serializers.ModelSerializer[Membership]):
+    """Lets the body name a tenant in both ways."""
+
+    tenant_id = serializers.UUIDField(required=False)
+
     class Meta:
         model = Membership
-        fields = ["id", "tenant", "user", "role"]
+        fields = ["id", "tenant_id", "tenant", "user", "role"]
         extra_kwargs = {"tenant": {"required": False}}
 
 
