@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from django.urls import NoReverseMatch, reverse
 from drf_spectacular.generators import SchemaGenerator
 from drf_spectacular.plumbing import ResolvedComponent
 
-from automate.api.examples import EXAMPLES
+from automate.api.examples import EXAMPLES, Example
 
 _ACCEPTED = {
     "type": "object",
@@ -77,12 +78,17 @@ def describe_webhook(result: dict[str, Any], generator: SchemaGenerator, **_: An
 
 def add_examples(result: dict[str, Any], generator: SchemaGenerator, **_: Any) -> dict[str, Any]:
     """Put the examples of the reference on their operations (a POSTPROCESSING_HOOK)."""
+    return put_examples(result, EXAMPLES)
+
+
+def put_examples(result: dict[str, Any], examples: Mapping[str, Example]) -> dict[str, Any]:
+    """Put examples on the operations of a document, by operation id; return the document."""
     operations = {
         operation["operationId"]: operation
         for path in result["paths"].values()
         for operation in path.values()
     }
-    for name, example in EXAMPLES.items():
+    for name, example in examples.items():
         operation = operations.get(name)
         if operation is None:
             continue

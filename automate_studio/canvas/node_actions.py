@@ -90,7 +90,7 @@ class NodeActions(BaseViewSet):
         workflows.place_node(automation, node_id, given["position"], by=self.principal.id)
         return Response({"id": node_id, "position": given["position"]})
 
-    @extend_schema(parameters=[NODE_ID], responses=serializers.MessageSerializer)
+    @extend_schema(parameters=[NODE_ID], responses={200: serializers.MessageSerializer})
     @action(detail=True, methods=["delete"], url_path=f"{NODE}/remove")
     def remove_node(self, request: Request, pk: str | None = None, node_id: str = "") -> Response:
         """Take a node off the drawing, with its connections."""
@@ -126,7 +126,7 @@ class ConnectionActions(BaseViewSet):
         )
         return Response(edge, status=201 if is_new else 200)
 
-    @extend_schema(parameters=[CONNECTION_ID], responses=serializers.MessageSerializer)
+    @extend_schema(parameters=[CONNECTION_ID], responses={200: serializers.MessageSerializer})
     @action(detail=True, methods=["delete"], url_path=r"connections/(?P<connection_id>[^/]+)/remove")
     def disconnect(self, request: Request, pk: str | None = None, connection_id: str = "") -> Response:
         """Remove a connection."""

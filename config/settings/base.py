@@ -115,6 +115,7 @@ SPECTACULAR_SETTINGS = {
     "POSTPROCESSING_HOOKS": [
         "automate.api.schema.describe_webhook",
         "automate.api.schema.add_examples",
+        "automate_studio.canvas.schema.add_examples",
         *defaults.SPECTACULAR_SETTINGS["POSTPROCESSING_HOOKS"],
     ],
     "ENUM_NAME_OVERRIDES": {

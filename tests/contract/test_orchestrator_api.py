@@ -12,6 +12,7 @@ import httpx
 import pytest
 from django.contrib.auth import get_user_model
 from django.db import connection
+from drf_spectacular.generators import SchemaGenerator
 
 from automate.models import Execution, StepRun
 from automate.realtime.statuses import TASK_WORDS
@@ -284,3 +285,19 @@ def test_key_of_a_caller_without_an_account_works_too(world: World) -> None:
     world.make_workflow(HELLO)
     url = f"/api/workflow/{world.workflow_id}/start_execution/"
     assert world.anonymous.get(url, headers={"X-API-Key": key}).json()["status"] == "PENDING"
+
+
+def test_openapi_examples_are_those_of_the_reference(subtests: pytest.Subtests) -> None:
+    written = SchemaGenerator().get_schema(public=True)
+    paths = {re.sub(r"\{\w+\}", "{}", path): operations for path, operations in written["paths"].items()}
+    for name, example in EXAMPLES.items():
+        operation = paths[re.sub(r"\{\w+\}", "{}", example.path)][example.method.lower()]
+        with subtests.test(name):
+            assert str(example.status) in operation["responses"]
+            content = operation["responses"][str(example.status)].get("content")
+            if "execute_and_save_node" in name or not isinstance(example.body, dict):
+                continue
+            assert document.differences(example.body, content["application/json"]["example"]) == []
+            if example.sent is not None:
+                sent = operation["requestBody"]["content"]["application/json"]["example"]
+                assert document.differences(example.sent, sent) == []
