@@ -26,7 +26,7 @@ DRAIN_SECONDS = 2.0
 
 
 def limit_body(app: App) -> App:
-    """Wrap an ASGI application: a request under /api/ whose body passes the limit is answered 413 at once.
+    """Wrap an ASGI application: a request to the API whose body passes the limit is answered 413 at once.
 
     Django reads a whole body to disk before any middleware runs, and a chunked body announces no length, so
     only this place can refuse it before it is read.

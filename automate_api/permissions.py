@@ -45,7 +45,7 @@ class HasRole(BasePermission):
 
 
 class InScope(BasePermission):
-    """The scopes of the caller's key cover the request; views check this besides their own permissions."""
+    """The scopes of the caller's key, if there is one, cover the request; the base classes always ask."""
 
     message = "The scopes of this API key do not cover this request"
 

@@ -102,9 +102,11 @@ class BaseAPIView(ConfigurableMixin, CORSMixin, APIView):
             raise NotAuthenticated()
         return caller
 
-    def get_permissions(self) -> Sequence[Any]:
-        """Return the view's permissions; a key's scopes are checked besides, whatever they are."""
-        return [InScope(), *super().get_permissions()]
+    def check_permissions(self, request: Request) -> None:
+        """Check the scopes of the caller's key, whatever the view's permissions are, and then those."""
+        if not InScope().has_permission(request, self):
+            self.permission_denied(request, message=InScope.message)
+        super().check_permissions(request)
 
     def get_exception_handler(self) -> Callable[[Exception, Any], Response]:
         """Return the one place that decides how errors look."""

@@ -17,6 +17,7 @@ from automate_api.v1.base import PublicAPIMixin, RateLimitMixin
 from automate_core import audit
 from automate_core.context import tenant_scope
 from automate_core.models import Membership, Role, Tenant
+from tests.automate_api.test_middleware import chunked
 
 pytestmark = [pytest.mark.django_db, pytest.mark.urls("tests.automate_api.v1.urls")]
 
@@ -245,6 +246,13 @@ def test_api_mounted_elsewhere_answers_as_under_api(make_key: Callable[..., tupl
     flat = client.get("/backend/automation/workflow/absent/").json()
     assert sorted(flat) == ["code", "details", "error", "trace_id"]
     assert client.get("/api/absent/")["Content-Type"].startswith("text/html")
+
+
+@override_settings(AUTOMATE_API={"URL_PREFIXES": ["/backend/automation/"], "RATE_STORAGE": "memory://"})
+@pytest.mark.parametrize(("prefix", "status"), [("/backend/automation/", 413), ("/api/", 404)])
+def test_chunked_bodies_are_stopped_where_the_api_is(prefix: str, status: int) -> None:
+    sent, _ = chunked(f"{prefix}absent/", [b"x" * 600_000] * 2)
+    assert sent[0]["status"] == status
 
 
 @pytest.mark.parametrize("prefixes", [["api/"], ["/api"], "/api/"])

@@ -85,7 +85,8 @@ class IsRunner(BasePermission):
 
 
 class MembersViewSet(BaseViewSet):
-    permission_classes = [IsRunner]
+    def get_permissions(self) -> list[BasePermission]:
+        return [IsRunner()]
 
     def list(self, request: Request) -> Response:
         return Response({"user": request.user.username})
