@@ -6,12 +6,13 @@ import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 
-from benchmarks import graphs, load, ours
+from benchmarks import graphs, load, ours, timed
 from benchmarks.measures import Measure, Target, percentile
 from benchmarks.plan import Plan
-from benchmarks.stacks import SECRET, Stack, raw_stack
+from benchmarks.stacks import RAW_APPLICATION, SECRET, Stack, raw_stack
 
 LATENCY_RATE = 10.0
+INGEST_RATES = (10.0, 100.0)
 IDLE_SECONDS = 1.0
 WARM_ORDERS = 200
 
@@ -60,6 +61,36 @@ def latency(plan: Plan) -> Sequence[Measure]:
             made.append(
                 Measure(f"latency p{percent} at 10/s, to {what}", "ms", mine, beside, target, plan.loads)
             )
+    return made
+
+
+def ingest(plan: Plan) -> Sequence[Measure]:
+    """What the server spends on a webhook, and what the caller waits, at a steady rate."""
+    made = []
+    with ExitStack() as until_end:
+        stacks = _pair(plan, until_end, grain="batch", graph=graphs.PURE, settings=ours.LOCAL, is_timed=True)
+        for rate in INGEST_RATES:
+            server: dict[str, list[list[float]]] = {"raw": [], "ours": []}
+            caller: dict[str, list[list[float]]] = {"raw": [], "ours": []}
+            for number in range(plan.runs):
+                for name, stack in stacks.items():
+                    time.sleep(IDLE_SECONDS)
+                    timed.taken(stack.port)
+                    count = int(plan.paced * rate / LATENCY_RATE)
+                    outcome = stack.post(count, rate=rate, watched=False, timeout=plan.timeout)
+                    server[name].append([seconds * 1000 for seconds in timed.taken(stack.port)])
+                    caller[name].append([seconds * 1000 for seconds in outcome.seconds])
+                    stack.settle(timeout=plan.timeout)
+                    p50, p99 = (percentile(server[name][-1], percent) for percent in (50, 99))
+                    plan.say(f"ingest {rate:g}/s run {number + 1} {name}: p50 {p50:.2f} ms, p99 {p99:.2f} ms")
+                plan.note_load()
+            for what, found in (("server", server), ("caller", caller)):
+                for percent in (50, 99):
+                    mine = [percentile(took, percent) for took in found["ours"]]
+                    beside = [percentile(took, percent) for took in found["raw"]]
+                    target = Target(10.0, at_most=True) if (what, percent) == ("server", 50) else None
+                    name = f"ingest at {rate:g}/s, {what} p{percent}"
+                    made.append(Measure(name, "ms", mine, beside, target, plan.loads))
     return made
 
 
@@ -121,13 +152,25 @@ def _throughput(
 
 
 def _pair(
-    plan: Plan, until_end: ExitStack, *, grain: str, graph: graphs.Graph, settings: str, worker: bool = True
+    plan: Plan,
+    until_end: ExitStack,
+    *,
+    grain: str,
+    graph: graphs.Graph,
+    settings: str,
+    worker: bool = True,
+    is_timed: bool = False,
 ) -> dict[str, Stack]:
     plan.say(f"starting the raw engine ({grain} commit) and ours")
+    theirs, mine = RAW_APPLICATION, ours.APPLICATION
+    if is_timed:
+        theirs, mine = (("--factory", f"benchmarks.timed:{name}") for name in ("raw", "ours"))
     stacks: dict[str, Stack] = {
-        "raw": until_end.enter_context(raw_stack(plan.server, plan.logs, grain=grain)),
+        "raw": until_end.enter_context(raw_stack(plan.server, plan.logs, grain=grain, application=theirs)),
         "ours": until_end.enter_context(
-            ours.our_stack(plan.server, plan.directory, graph=graph, settings=settings, worker=worker)
+            ours.our_stack(
+                plan.server, plan.directory, graph=graph, settings=settings, worker=worker, application=mine
+            )
         ),
     }
     for stack in stacks.values() if worker else ():

@@ -19,6 +19,7 @@ from benchmarks.stacks import SECRET, UVICORN, Queries, Stack
 
 LOCAL = "config.settings.local"
 WITH_APP = "benchmarks.settings"
+APPLICATION = ("config.asgi:application",)
 SOURCE = "bench"
 OURS = Queries(
     "SELECT count(*) FROM automate_execution WHERE status = 'SUCCESS'",
@@ -64,9 +65,11 @@ class Installation:
             document |= {"trigger_type": "webhook", "trigger_config": trigger}
         self.client("workflow", json.dumps(document), timeout=60)
 
-    def web(self, port: int, logs: Path) -> contextlib.AbstractContextManager[Child]:
+    def web(
+        self, port: int, logs: Path, application: Sequence[str] = APPLICATION
+    ) -> contextlib.AbstractContextManager[Child]:
         """The web process, as the supervisor starts it."""
-        argv = [sys.executable, "-m", "uvicorn", "config.asgi:application", "--port", str(port), *UVICORN]
+        argv = [sys.executable, "-m", "uvicorn", *application, "--port", str(port), *UVICORN]
         return child("ours-web", argv, env=self.env, logs=logs)
 
     def worker(self, logs: Path, kinds: Sequence[str] = ()) -> contextlib.AbstractContextManager[Child]:
@@ -99,13 +102,19 @@ def installation(server: Server, directory: Path, *, settings: str) -> Iterator[
 
 @contextlib.contextmanager
 def our_stack(
-    server: Server, directory: Path, *, graph: Graph, settings: str = LOCAL, worker: bool = True
+    server: Server,
+    directory: Path,
+    *,
+    graph: Graph,
+    settings: str = LOCAL,
+    worker: bool = True,
+    application: Sequence[str] = APPLICATION,
 ) -> Iterator[OurStack]:
     """Run our web and worker processes with one workflow that orders start."""
     logs, port = directory / "logs", free_port()
     with contextlib.ExitStack() as until_end:
         ours = until_end.enter_context(installation(server, directory, settings=settings))
-        children = [until_end.enter_context(ours.web(port, logs))]
+        children = [until_end.enter_context(ours.web(port, logs, application))]
         wait_until(lambda: accepts(port), what="our web process listens", timeout=60, children=children)
         ours.client("source", SOURCE, SECRET, timeout=60)
         ours.add_workflow(name="orders", graph=graph, event_type=orders.EVENT_TYPE)

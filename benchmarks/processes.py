@@ -37,14 +37,17 @@ class Child:
 
 
 @contextlib.contextmanager
-def child(name: str, argv: Sequence[str], *, env: Mapping[str, str], logs: Path) -> Iterator[Child]:
-    """Run a process for the time of the block; its whole group is ended after it."""
+def child(
+    name: str, argv: Sequence[str], *, env: Mapping[str, str], logs: Path, stdin: bool = False
+) -> Iterator[Child]:
+    """Run a process for the time of the block, with a pipe to talk to if asked; its whole group is ended after it."""
     logs.mkdir(parents=True, exist_ok=True)
     log = logs / f"{name}.log"
     with log.open("wb") as out:
         process = subprocess.Popen(
-            argv, env=dict(env), cwd=ROOT, stdout=out, stderr=subprocess.STDOUT, start_new_session=True
-        )
+            argv, env=dict(env), cwd=ROOT, stdout=out, stderr=subprocess.STDOUT, start_new_session=True,
+            stdin=subprocess.PIPE if stdin else None,
+        )  # fmt: skip
     try:
         yield Child(name, process, log)
     finally:

@@ -17,6 +17,7 @@ from benchmarks.database import Server
 from benchmarks.processes import Child, accepts, child, free_port, wait_until
 
 SECRET = "bench-secret"
+RAW_APPLICATION = ("benchmarks.raw:app",)
 UVICORN = ("--host", "127.0.0.1", "--loop", "uvloop", "--http", "httptools", "--log-level", "warning")
 UVICORN += ("--no-access-log", "--no-proxy-headers", "--no-server-header")
 
@@ -51,9 +52,18 @@ class Stack:
         self._store = psycopg.connect(url, autocommit=True)
 
     def post(
-        self, count: int, *, timeout: float, concurrency: int = 32, rate: float | None = None
+        self,
+        count: int,
+        *,
+        timeout: float,
+        concurrency: int = 32,
+        rate: float | None = None,
+        watched: bool = True,
     ) -> load.Outcome:
-        """Post `count` signed orders; orders are numbered through the life of the stack."""
+        """Post `count` signed orders; orders are numbered through the life of the stack.
+
+        Orders at a `rate` are `watched` unless told otherwise: the next is sent when the last has succeeded.
+        """
         given = load.Load(
             port=self.port,
             path=self.path,
@@ -62,7 +72,7 @@ class Stack:
             concurrency=concurrency,
             rate=rate,
             first=self._posted,
-            watch=load.Watch(self.url, self._queries.succeeded) if rate is not None else None,
+            watch=load.Watch(self.url, self._queries.succeeded) if rate is not None and watched else None,
         )
         self._posted += count
         return load.apply(given, timeout=timeout)
@@ -97,14 +107,16 @@ class Stack:
 
 
 @contextlib.contextmanager
-def raw_stack(server: Server, logs: Path, *, grain: str) -> Iterator[Stack]:
+def raw_stack(
+    server: Server, logs: Path, *, grain: str, application: Sequence[str] = RAW_APPLICATION
+) -> Iterator[Stack]:
     """Run the raw engine for the time of the block; `grain` is batch or layer."""
     name = f"bench_raw_{grain}_{os.getpid()}"
     url, port = server.fresh(name), free_port()
     with psycopg.connect(url) as connection:
         connection.execute(raw.DDL)
     env = {**os.environ, "DATABASE_URL": url}
-    web = [sys.executable, "-m", "uvicorn", "benchmarks.raw:app", "--port", str(port), *UVICORN]
+    web = [sys.executable, "-m", "uvicorn", *application, "--port", str(port), *UVICORN]
     with contextlib.ExitStack() as until_end:
         until_end.callback(server.drop, name)
         children = [

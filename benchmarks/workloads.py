@@ -7,8 +7,9 @@ from collections.abc import Callable, Sequence
 
 from benchmarks.drains import engine, w2, w3
 from benchmarks.flow import foreach, parallel, schedules, waiting
-from benchmarks.ingest import http, latency, w1, w1_effects
+from benchmarks.ingest import http, ingest, latency, w1, w1_effects
 from benchmarks.lists import lists
+from benchmarks.live import live
 from benchmarks.measures import Measure, Target
 from benchmarks.plan import Plan
 
@@ -39,6 +40,7 @@ WORKLOADS: dict[str, Callable[[Plan], Sequence[Measure]]] = {
     "w1": w1,
     "w1-effects": w1_effects,
     "latency": latency,
+    "ingest": ingest,
     "w2": w2,
     "w3": w3,
     "engine": engine,
@@ -49,6 +51,7 @@ WORKLOADS: dict[str, Callable[[Plan], Sequence[Measure]]] = {
     "parallel": parallel,
     "waiting": waiting,
     "schedules": schedules,
+    "live": live,
 }
 
 ALIASES = {"steps40": "w3"}
