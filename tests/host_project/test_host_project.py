@@ -76,6 +76,7 @@ def test_saved_model_starts_a_workflow_and_a_rollback_does_not(host):
         (f"automate_core automate_connectors automate_modal {API_APPS}", {"automate"}),
         (f"automate_core automate_connectors automate {API_APPS}", {"automate_modal"}),
         (f"automate_core automate_connectors automate automate_modal {API_APPS}", set()),
+        (f"automate_core automate_connectors automate {API_APPS} automate_studio", {"automate_modal"}),
     ],
     ids=lambda value: (
         value.replace("automate_", "").replace(API_APPS, "api") if isinstance(value, str) else ""

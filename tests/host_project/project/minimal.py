@@ -24,6 +24,7 @@ ours = (
     "automate_api",
     "automate_connectors",
     "automate_modal",
+    "automate_studio",
     "rest_framework",
     "config",
     "tests",
