@@ -162,7 +162,8 @@ def _pair(
     is_timed: bool = False,
 ) -> dict[str, Stack]:
     plan.say(f"starting the raw engine ({grain} commit) and ours")
-    theirs, mine = RAW_APPLICATION, ours.APPLICATION
+    theirs: Sequence[str] = RAW_APPLICATION
+    mine: Sequence[str] = ours.APPLICATION
     if is_timed:
         theirs, mine = (("--factory", f"benchmarks.timed:{name}") for name in ("raw", "ours"))
     stacks: dict[str, Stack] = {

@@ -124,5 +124,5 @@ def _lists(name: str, filters: Mapping[str, Sequence[str]], page: int) -> Iterat
     # The first value of each filter is one that many rows have.
     for number in (1, 2):
         for chosen in combinations(filters.values(), number):
-            given = "&".join(values[0] for values in chosen)
-            yield Case(f"{name}, page {page // 10} of one or two filters", f"{url}?{given}&page={page // 10}")
+            query = "&".join([*(values[0] for values in chosen), f"page={page // 10}"])
+            yield Case(f"{name}, page {page // 10} of one or two filters", f"{url}?{query}")

@@ -18,7 +18,16 @@ from benchmarks.processes import Child, accepts, child, free_port, wait_until
 
 SECRET = "bench-secret"
 RAW_APPLICATION = ("benchmarks.raw:app",)
-UVICORN = ("--host", "127.0.0.1", "--loop", "uvloop", "--http", "httptools", "--log-level", "warning")
+UVICORN: tuple[str, ...] = (
+    "--host",
+    "127.0.0.1",
+    "--loop",
+    "uvloop",
+    "--http",
+    "httptools",
+    "--log-level",
+    "warning",
+)
 UVICORN += ("--no-access-log", "--no-proxy-headers", "--no-server-header")
 
 
