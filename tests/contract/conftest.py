@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 import uvicorn
@@ -15,14 +15,14 @@ from django.db import connections
 
 from automate.api.webhooks import serve_webhooks
 from automate.webhooks import ingest, sources
-from automate_api.asgi import limit_body
+from automate_api.asgi import App, limit_body
 
 
 class ThreadedServer(uvicorn.Server):
     """Serves in a thread of this process, so that it sees the test's database and settings."""
 
-    def __init__(self) -> None:
-        app = limit_body(serve_webhooks(get_asgi_application()))
+    def __init__(self, front: Callable[[App], App] = lambda app: app) -> None:
+        app = front(limit_body(serve_webhooks(get_asgi_application())))
         super().__init__(uvicorn.Config(app, log_config=None, lifespan="off", ws="none", server_header=False))
         self.socket = socket.socket()
         self.socket.bind(("127.0.0.1", 0))
@@ -46,10 +46,16 @@ class ThreadedServer(uvicorn.Server):
 
 
 @pytest.fixture
-def server_url(transactional_db: None) -> Iterator[str]:
+def front() -> Callable[[App], App]:
+    """What stands in front of the application; a test module may put something there."""
+    return lambda app: app
+
+
+@pytest.fixture
+def server_url(transactional_db: None, front: Callable[[App], App]) -> Iterator[str]:
     """URL of a running server, without a trailing slash."""
     sources.forget()
-    server = ThreadedServer()
+    server = ThreadedServer(front)
     server.thread.start()
     assert server.is_up.wait(20)
     yield server.url
