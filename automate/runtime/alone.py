@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextvars
 import logging
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
@@ -96,11 +96,10 @@ def run_alone(compiled: Compiled, trial: Trial) -> Outcome:
     """
     with tenant_scope(trial.tenant_id), trace_scope(trial.trace_id), collect_secrets() as seen:
         try:
-            result = plain_result(_perform(compiled, trial), compiled.type, seen)
-            if isinstance(result, Wait):
-                return Outcome(wait=result)
-            json_text(result.output)
-            return Outcome(result)
+            if compiled.effect is not Effect.DATABASE:
+                return _outcome(compiled, trial, seen)
+            with transaction.atomic():
+                return _outcome(compiled, trial, seen)
         except TooManyCalls:
             raise
         except Exception as error:
@@ -110,6 +109,15 @@ def run_alone(compiled: Compiled, trial: Trial) -> Outcome:
                 logger.warning("node.crashed", exc_info=error, extra={"node_type": compiled.type})
             verdict = judge(error, tries=1, effect=compiled.effect, policy=_ONCE)
             return Outcome(error_code=verdict.code, error_message=verdict.message)
+
+
+def _outcome(compiled: Compiled, trial: Trial, seen: Sequence[str]) -> Outcome:
+    """Run the node; raises when it fails, or gives what could not be recorded."""
+    result = plain_result(_perform(compiled, trial), compiled.type, seen)
+    if isinstance(result, Wait):
+        return Outcome(wait=result)
+    json_text(result.output)
+    return Outcome(result)
 
 
 def _perform(compiled: Compiled, trial: Trial) -> StepResult | Wait:
@@ -130,11 +138,8 @@ def _perform(compiled: Compiled, trial: Trial) -> StepResult | Wait:
     def call() -> StepResult | Wait:
         return compiled.handler.run_alone(config, context, trial.state)
 
-    if compiled.effect is Effect.PURE:
+    if compiled.effect in (Effect.PURE, Effect.DATABASE):
         return call()
-    if compiled.effect is Effect.DATABASE:
-        with transaction.atomic():
-            return call()
     return _call_outside(call, timeout)
 
 

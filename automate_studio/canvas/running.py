@@ -11,11 +11,13 @@ from django.db import transaction
 
 from automate.drawings import drawn_graph
 from automate.graph.loops import BODY_HANDLE
+from automate.graph.nodes import Compiled
 from automate.models import Automation
 from automate.runtime.alone import InvalidNode, Outcome, Trial, compile_node, run_alone
 from automate.runtime.plans import find_handler
 from automate.waits.links import resume_links
 from automate.waits.steps import WaitForWebhookStep
+from automate_core import audit
 from automate_core.context import current_trace_id
 from automate_core.errors import PermanentError
 from automate_core.ids import uuid7
@@ -69,7 +71,7 @@ def execute_and_save(
     """
     graph = drawn_graph(automation)
     drawn = graph_edit.find_node(graph, node_id)
-    node = {**drawn, "config": drawn.get("config", {}) if form_values is None else dict(form_values)}
+    node = {**drawn, "config": drawn.get("config") or {} if form_values is None else dict(form_values)}
     compiled = _compiled(graph, node)
     given = records.input_of(automation, graph, node_id) if input_data is None else dict(input_data)
     name = session_name or sessions.new_name()
@@ -84,12 +86,14 @@ def execute_and_save(
             scope=_scope(automation, graph, node_id, given, session),
             state=dict(session.state_of(node_id)),
         )
-        outcome = _kept(session, node_id, trial, run_alone(compiled, trial))
+        outcome = _run(compiled, trial, session)
         output = _output(outcome)
-        if node["config"] != drawn.get("config", {}):
+        if node["config"] != (drawn.get("config") or {}):
             graph_edit.change_node(
                 automation, node_id, form_values=node["config"], by=caller.id, user=caller.user
             )
+        facts = {"node": node_id, "type": node["type"], "success": outcome.has_succeeded}
+        audit.record(actor=caller.id, action="node.execute", target=f"workflow:{automation.pk}", after=facts)
         node_data.save(
             automation, node_id, form_values=node["config"], input_data=given, output_data=output["data"]
         )
@@ -105,7 +109,7 @@ def execute_and_save(
         }
 
 
-def _compiled(graph: Mapping[str, Any], node: Mapping[str, Any]) -> Any:
+def _compiled(graph: Mapping[str, Any], node: Mapping[str, Any]) -> Compiled:
     number = next(place for place, held in enumerate(graph["nodes"]) if held["id"] == node["id"])
     try:
         return compile_node(node, f"graph.nodes[{number}]")
@@ -113,18 +117,19 @@ def _compiled(graph: Mapping[str, Any], node: Mapping[str, Any]) -> Any:
         raise InvalidWorkflow.of(by_node(graph, error.details), MESSAGE) from error
 
 
-def _kept(session: Session, node_id: str, trial: Trial, outcome: Outcome) -> Outcome:
-    """Keep in the session what the node set and needs again; a node that keeps too much has failed."""
-    if not outcome.has_succeeded:
-        return outcome
-    if outcome.result is not None:
-        session.variables.update(redact(dict(outcome.result.variables)))
-    session.nodes[node_id] = trial.state
+def _run(compiled: Compiled, trial: Trial, session: Session) -> Outcome:
+    """Run the node and keep in the session what it set and needs again; one that keeps too much has failed."""
     try:
-        sessions.leave(session)
+        with transaction.atomic():
+            outcome = run_alone(compiled, trial)
+            if outcome.has_succeeded:
+                if outcome.result is not None:
+                    session.variables.update(redact(dict(outcome.result.variables)))
+                session.nodes[trial.node_id] = trial.state
+                sessions.leave(session)
+            return outcome
     except PermanentError as error:
         return Outcome(error_code=str(error.code), error_message=error.message)
-    return outcome
 
 
 def _output(outcome: Outcome) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from automate.runtime import alone
 from automate_connectors.models import Connection
 from automate_core import secrets
 from automate_core.errors import PermanentError
-from automate_core.models import Role
+from automate_core.models import AuditEntry, Role
 from automate_core.steps import Effect, step_registry
 from automate_studio.canvas import node_data
 from automate_studio.models import DevelopmentSession
@@ -287,6 +287,29 @@ def test_database_step_that_fails_leaves_nothing_but_the_record(
     assert ran(canvas, node_id)["success"] is False
     assert QueueMessage.objects.count() == 0
     assert node_data.load(canvas.automation, node_id) is not None
+
+
+def test_database_step_whose_output_cannot_be_kept_leaves_nothing(
+    canvas: Canvas, scripted: Callable[..., ScriptedStep]
+) -> None:
+    def act(config: Any, context: Any) -> Any:
+        QueueMessage.objects.create(queue="half", body=1, size=1)
+        return "x" * 4_000_001
+
+    scripted("t.large", Effect.DATABASE, act)
+    assert ran(canvas, canvas.add("t.large"))["code"] == "PAYLOAD_TOO_LARGE"
+    assert QueueMessage.objects.count() == 0
+
+
+def test_execution_of_a_node_is_audited(canvas: Canvas) -> None:
+    node_id = canvas.add("data-transformer", {"output": "{{ input.password }}"})
+    ran(canvas, node_id, None, {"password": SECRET})
+    ran(canvas, node_id, None, {})
+    entries = AuditEntry.objects.filter(action="node.execute").order_by("number")
+    assert [(one.target, one.after) for one in entries] == [
+        (f"workflow:{canvas.workflow_id}", {"node": node_id, "type": "data-transformer", "success": success})
+        for success in (True, False)
+    ]
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ import pytest
 from django.db import connection, transaction
 from django.db.models import F
 
+from automate.models import QueueMessage
 from automate_core.models import DEFAULT_TENANT_ID, Role
 from automate_studio.canvas import sessions
 from automate_studio.models import DevelopmentSession
@@ -213,6 +214,15 @@ def test_session_that_keeps_too_much_fails_the_node(canvas: Canvas, monkeypatch:
     told = ran(canvas, node_id, None, {"text": "x" * 2_000}, session_id="s")
     assert (told["success"], told["code"]) == (False, "PAYLOAD_TOO_LARGE")
     assert ran(canvas, node_id, None, {"text": "short"}, session_id="s")["success"] is True
+
+
+def test_database_step_that_keeps_too_much_leaves_nothing(
+    canvas: Canvas, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sessions, "MAX_STATE_BYTES", 1)
+    node_id = canvas.add("queue-writer", {"queue": "jobs", "message": 1})
+    assert ran(canvas, node_id)["code"] == "PAYLOAD_TOO_LARGE"
+    assert QueueMessage.objects.count() == 0
 
 
 def test_secrets_are_not_kept_in_sessions(canvas: Canvas) -> None:
