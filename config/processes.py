@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import gc
+import socket
 from typing import Any
 
 HOST = "127.0.0.1"
 GRACE_SECONDS = 8
 """How long the web process finishes what it is answering; the supervisor kills it two seconds later."""
+
+STUCK_SECONDS = 60
 
 WEB_CONNECTIONS = 16
 
@@ -45,7 +48,7 @@ def serve(port: int) -> None:
 
     # Many requests at once, on connections that are kept.
     database.add_pool(settings.DATABASES["default"], settings.DATABASE_POOL or WEB_CONNECTIONS)
-    uvicorn.run(
+    config = uvicorn.Config(
         "config.asgi:application",
         host=HOST,
         port=port,
@@ -59,6 +62,11 @@ def serve(port: int) -> None:
         timeout_graceful_shutdown=GRACE_SECONDS,
         **SOCKETS,
     )
+    listening = config.bind_socket()
+    if hasattr(socket, "TCP_USER_TIMEOUT"):
+        # A client that takes nothing any more holds its connection no longer than this, whatever it still should get.
+        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, STUCK_SECONDS * 1000)
+    uvicorn.Server(config).run(sockets=[listening])
 
 
 def work() -> None:

@@ -339,6 +339,8 @@ class Hub:
                 await self._look()
             except psycopg.Error as error:
                 logger.warning("realtime.unreadable", extra={"error": str(error)})
+            except Exception:
+                logger.exception("realtime.look_failed")
             taken = time.monotonic() - started
             self._look_at = time.monotonic() + max(LOOK_SECONDS, LOOK_SHARE * taken)
         self._looking = None

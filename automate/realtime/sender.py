@@ -38,7 +38,8 @@ class Sender:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._filled = threading.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._filled = asyncio.Event()
         self._batches: deque[tuple[str, list[Message]]] = deque()
         self._size = 0
         self._thread: threading.Thread | None = None
@@ -57,18 +58,25 @@ class Sender:
                 self._size -= len(oldest)
                 self.dropped += len(oldest)
             if self._thread is None or not self._thread.is_alive():
+                self._loop = None
                 self._thread = threading.Thread(target=self._run, name="automate-live", daemon=True)
                 self._thread.start()
-        self._filled.set()
+            if self._loop is not None:
+                self._loop.call_soon_threadsafe(self._filled.set)
 
     def _run(self) -> None:
         asyncio.run(self._send_on())
 
     async def _send_on(self) -> None:
-        loop = asyncio.get_running_loop()
+        with self._lock:
+            # From here on `put` wakes this loop; what came before is there already.
+            self._filled = asyncio.Event()
+            self._filled.set()
+            self._loop = asyncio.get_running_loop()
         pause = 0.0
         while True:
-            await loop.run_in_executor(None, self._filled.wait)
+            await self._filled.wait()
+            self._filled.clear()
             for workflow_id, said in self._take():
                 try:
                     await asyncio.wait_for(self._send(workflow_id, said), SEND_SECONDS)
@@ -86,7 +94,6 @@ class Sender:
         """Return all that waits, one batch for each workflow where they fit."""
         with self._lock:
             waiting, self._batches, self._size = self._batches, deque(), 0
-            self._filled.clear()
         merged: list[tuple[str, list[Message]]] = []
         latest: dict[str, list[Message]] = {}
         for workflow_id, said in waiting:

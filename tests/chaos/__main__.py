@@ -28,6 +28,7 @@ SCENARIOS = {
     "p9": "dedupe:run",
     "p12": "order:run",
     "p13": "speed:run",
+    "p14": "live:run",
     "p16": "clocks:run",
     "p17": "upgrades:run",
     "flow": "flow:run",
