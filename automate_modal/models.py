@@ -107,6 +107,7 @@ class Job(TenantOwned):
         ]
         indexes = [
             models.Index(fields=["tenant", "-created_at", "-id"], name="automate_job_recent"),
+            models.Index(fields=["tenant", "status", "-created_at", "-id"], name="automate_job_state"),
             models.Index(fields=["endpoint", "-created_at", "-id"], name="automate_job_runs"),
             models.Index(fields=["trace_id"], condition=~models.Q(trace_id=""), name="automate_job_trace"),
             models.Index(

@@ -16,6 +16,9 @@ _OUTPUTS: dict[str, Field[Any, Any]] = {
     "finished_at": DateTimeField(),
 }
 
+_FOLLOWED = Q(finished_at__isnull=True) | Q(error_code__in=UNSURE)
+"""True of jobs whose recorded status may not be the one of their run."""
+
 
 def with_live(jobs: QuerySet[Job]) -> QuerySet[Job]:
     """Add `live_status`, `live_started_at` and `live_finished_at`; one statement reads jobs and runs."""
@@ -26,10 +29,17 @@ def with_live(jobs: QuerySet[Job]) -> QuerySet[Job]:
     )
 
 
+def in_state(jobs: QuerySet[Any], status: str) -> QuerySet[Any]:
+    """Return those of `with_live` jobs that have a status now; only the runs of those that may have it are asked."""
+    may_have = _FOLLOWED | Q(status=status) if status in TERMINAL else _FOLLOWED
+    return jobs.filter(may_have, live_status=status)
+
+
 def ended_unrecorded() -> QuerySet[Job]:
     """Return the jobs, of every tenant, whose end is not recorded yet or was taken back, oldest first."""
-    followed = Job.all_tenants.filter(Q(finished_at__isnull=True) | Q(error_code__in=UNSURE))
-    known = followed.filter(kind__in=list(endpoint_registry)).annotate(run_status=_of_run("status"))
+    known = Job.all_tenants.filter(_FOLLOWED, kind__in=list(endpoint_registry)).annotate(
+        run_status=_of_run("status")
+    )
     ended = Q(finished_at__isnull=True) & (Q(run_status__in=TERMINAL) | Q(run_status__isnull=True))
     taken_back = Q(finished_at__isnull=False, run_status__isnull=False) & ~Q(run_status=F("status"))
     return known.filter(ended | taken_back).order_by("id")

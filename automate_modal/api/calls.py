@@ -23,7 +23,12 @@ from automate_core.models import Role
 from automate_modal import jobs, slots
 from automate_modal.api import examples, stream
 from automate_modal.api.finding import find_endpoint, find_job, shown_jobs
-from automate_modal.api.serializers import EndpointRunSerializer, JobSerializer, JobStartSerializer
+from automate_modal.api.serializers import (
+    EndpointRunSerializer,
+    JobSerializer,
+    JobStartSerializer,
+    StreamedEventSerializer,
+)
 
 ID_OR_SLUG = OpenApiParameter(
     "id", OpenApiTypes.STR, OpenApiParameter.PATH, description="Id or slug of the endpoint"
@@ -140,7 +145,7 @@ class EndpointStreamView(StartsJobs):
     @extend_schema(
         parameters=[ID_OR_SLUG],
         request=JobStartSerializer,
-        responses={(200, stream.MEDIA_TYPE): OpenApiTypes.STR},
+        responses={(200, stream.MEDIA_TYPE): StreamedEventSerializer},
         examples=examples.STREAM,
     )
     def post(self, request: Request, pk: str) -> HttpResponseBase:

@@ -46,16 +46,15 @@ ENDPOINT: dict[str, Any] = {
         "properties": {"order_id": {"type": "string"}},
     },
 }
-_EVENTS = (
-    'event: job\ndata: {"id":"0198f2a1-7a10-7b21-8d41-6a5b4c3d2e1f"}\n\n'
-    'id: 1\nevent: status\ndata: {"status":"QUEUED","at":"2024-01-20T14:45:00Z"}\n\n'
-    'id: 2\nevent: step\ndata: {"path":"step_1","attempt":1,"status":"SUCCESS","at":"2024-01-20T14:45:02Z"}\n\n'
-    'id: 3\nevent: status\ndata: {"status":"SUCCESS","error":null,"at":"2024-01-20T14:45:02Z"}\n\n'
-)
+_EVENT = {
+    "id": "2",
+    "event": "step",
+    "data": '{"path":"step_1","attempt":1,"status":"SUCCESS","at":"2024-01-20T14:45:02Z"}',
+}
 
 _CALL = OpenApiExample("Call", CALL, request_only=True)
 _QUEUED = OpenApiExample("Goes on", OPEN, response_only=True, status_codes=["202"])
 RUN = [_CALL, OpenApiExample("Ended", ENDED, response_only=True, status_codes=["200"]), _QUEUED]
 START = [_CALL, _QUEUED]
-STREAM = [_CALL, OpenApiExample("Events", _EVENTS, response_only=True, media_type="text/event-stream")]
+STREAM = [_CALL, OpenApiExample("Event", _EVENT, response_only=True, media_type="text/event-stream")]
 CREATE = [OpenApiExample("Endpoint", ENDPOINT, request_only=True)]

@@ -20,7 +20,7 @@ from automate_core.errors import NotFound
 from automate_modal import artifacts
 from automate_modal.api import stream
 from automate_modal.api.finding import find_job
-from automate_modal.api.serializers import JobEventSerializer, JobStatusSerializer
+from automate_modal.api.serializers import JobEventSerializer, JobStatusSerializer, StreamedEventSerializer
 from automate_modal.endpoints import is_id
 from automate_modal.models import Artifact, JobEvent
 
@@ -58,7 +58,7 @@ class JobEventsView(BaseAPIView, GenericAPIView[JobEvent]):
         ],
         responses={
             (200, "application/json"): JobEventSerializer(many=True),
-            (200, stream.MEDIA_TYPE): OpenApiTypes.STR,
+            (200, stream.MEDIA_TYPE): StreamedEventSerializer,
         },
     )
     def get(self, request: Request, pk: str) -> HttpResponseBase:

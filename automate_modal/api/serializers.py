@@ -88,6 +88,14 @@ class JobErrorSerializer(serializers.Serializer[Any]):
     message = serializers.CharField()
 
 
+class StreamedEventSerializer(serializers.Serializer[Any]):
+    """An event of a stream; `data` is the JSON of its data and of when it happened."""
+
+    id = serializers.CharField(required=False)
+    event = serializers.CharField()
+    data = serializers.CharField()  # type: ignore[assignment]
+
+
 class ArtifactSerializer(serializers.ModelSerializer[Artifact]):
     """An output file; `sha256` is in hex, `size` in bytes."""
 

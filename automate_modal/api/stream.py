@@ -84,7 +84,7 @@ def check_free() -> None:
 
 def is_wanted(request: HttpRequest) -> bool:
     """Tell whether a request asks for a stream."""
-    return MEDIA_TYPE in request.headers.get("Accept", "").lower()
+    return request.method == "GET" and MEDIA_TYPE in request.headers.get("Accept", "").lower()
 
 
 def last_number(request: HttpRequest) -> int:

@@ -16,10 +16,10 @@ from automate_core.outbox.drain import Drain
 from automate_modal import endpoints, jobs
 from automate_modal.models import Endpoint, Job
 from tests.automate_api.conftest import key_client, make_key, make_user, other_tenant, tenant
-from tests.contract.conftest import server_url
+from tests.contract.conftest import front, server_url
 from tests.factories.engine import node, workflow
 
-__all__ = ["key_client", "make_key", "make_user", "other_tenant", "server_url", "tenant"]
+__all__ = ["front", "key_client", "make_key", "make_user", "other_tenant", "server_url", "tenant"]
 
 DOUBLE = node(
     "double", "transform", {"output": {"seen": "{{ input.n }}", "name": "{{ input.name | default('') }}"}}

@@ -29,7 +29,7 @@ from automate_modal.api.serializers import (
 )
 from automate_modal.endpoints import is_id
 from automate_modal.models import Job
-from automate_modal.states import with_live
+from automate_modal.states import in_state, with_live
 
 
 @extend_schema_view(
@@ -64,7 +64,6 @@ class JobViewSet(BaseReadOnlyViewSet):
         endpoint = filters.text(params, "endpoint")
         wanted = {
             "endpoint_id" if endpoint and is_id(endpoint) else "endpoint__slug": endpoint,
-            "live_status": filters.choice(params, "status", RunStatus.values),
             "kind": filters.text(params, "kind"),
             "created_at__gte": filters.moment(params, "since"),
             "created_at__lte": filters.moment(params, "until"),
@@ -72,6 +71,9 @@ class JobViewSet(BaseReadOnlyViewSet):
         }
         given = {name: value for name, value in wanted.items() if value is not None}
         queryset = with_live(queryset.select_related("endpoint")).filter(**given)
+        status = filters.choice(params, "status", RunStatus.values)
+        if status is not None:
+            queryset = in_state(queryset, status)
         # What jobs carry may be large and is not shown.
         hidden = ("input", "output", "error_message", "endpoint__config", "endpoint__input_schema")
         return queryset.defer(*hidden, "endpoint__description").order_by("-created_at", "-id")

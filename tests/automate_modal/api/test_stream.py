@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -127,4 +128,15 @@ def test_stream_works_without_asgi(key_client: Callable[..., Client], make_endpo
     drain()
     lines = iter(b"".join([seen, *chunks]).decode().split("\n"))
     assert [event[1] for event in frames(lines)] == ["job", "status", "step", "status"]
+    assert slots.streams._held == 0
+
+
+def test_client_that_goes_gives_its_slot_back(caller: httpx.Client, make_endpoint: MakeEndpoint) -> None:
+    make_endpoint(PAUSE)
+    with caller.stream("POST", "/api/modal/endpoints/orders/stream/", json={}) as answer:
+        next(frames(answer.iter_lines()))
+        assert slots.streams._held == 1
+    deadline = time.monotonic() + 20
+    while slots.streams._held and time.monotonic() < deadline:
+        time.sleep(0.05)
     assert slots.streams._held == 0
