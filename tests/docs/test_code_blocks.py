@@ -37,7 +37,14 @@ from tests.factories.engine import drain, edge, node, workflow
 Names = dict[str, Any]
 
 LANGUAGES = {"", "bash", "console", "json", "python", "sql", "text"}
-OURS = {"automate_api", "automate_connectors", "automate_core", "automate_llm", "automate_modal"}
+OURS = {
+    "automate_api",
+    "automate_connectors",
+    "automate_core",
+    "automate_llm",
+    "automate_modal",
+    "automate_studio",
+}
 
 ONLY_IMPORTS = {("docs/reference/outbound-http.md", 0): "it calls a server on the internet"}
 """Python blocks of which only the imports are run, and why."""
