@@ -2,6 +2,8 @@
 
 from automate.admin.approvals import ApprovalAdmin, ApprovalVoteAdmin
 from automate.admin.history import EventAdmin, ExecutionAdmin, StepRunAdmin
+from automate.admin.live import LiveSeatAdmin, LiveWatchAdmin
+from automate.admin.queues import QueueMessageAdmin
 from automate.admin.sources import WebhookSourceAdmin
 from automate.admin.subscriptions import WebhookSubscriptionAdmin
 from automate.admin.windows import TriggerWindowAdmin, WindowedEventAdmin
@@ -18,6 +20,9 @@ __all__ = [
     "AutomationAdmin",
     "EventAdmin",
     "ExecutionAdmin",
+    "LiveSeatAdmin",
+    "LiveWatchAdmin",
+    "QueueMessageAdmin",
     "RoutingRevisionAdmin",
     "StepRunAdmin",
     "TriggerAdmin",

@@ -170,7 +170,7 @@ class ApprovalVoteAdmin(HistoryAdmin):
     """Who said what to what was asked."""
 
     list_display = ("approval", "voter_name", "decision", "at", "tenant")
-    list_filter = ("decision", "tenant")
+    list_filter = ("decision", "created_at", "tenant")
     list_select_related = ("approval", "tenant")
     search_fields = ("=approval__id", "voter_name", "comment")
     ordering = ("-id",)

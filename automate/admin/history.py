@@ -22,26 +22,8 @@ from automate_core.admin_base import (
     short_id,
     state,
 )
-from automate_core.admin_large import LargeAdmin, RecentValuesFilter
+from automate_core.admin_large import LargeAdmin
 from automate_core.models import Role
-
-
-class SourceFilter(RecentValuesFilter):
-    """Narrows events by where they come from."""
-
-    title = parameter_name = column = "source"
-
-
-class ErrorCodeFilter(RecentValuesFilter):
-    """Narrows executions by why they failed."""
-
-    title, parameter_name, column = "error code", "error_code", "error_code"
-
-
-class NodeTypeFilter(RecentValuesFilter):
-    """Narrows steps by their type."""
-
-    title, parameter_name, column = "node type", "node_type", "node_type"
 
 
 class StepRunInline(HistoryInline):
@@ -74,7 +56,7 @@ class EventAdmin(LargeAdmin):
     """What happened."""
 
     list_display = ("type", "source", "tenant", "dedupe_key", "created", "short_id")
-    list_filter = (SourceFilter, "created_at", "tenant")
+    list_filter = ("source", "created_at", "tenant")
     list_select_related = ("tenant",)
     search_fields = ("type", "dedupe_key")
     trace_field = "trace_id"
@@ -107,7 +89,7 @@ class ExecutionAdmin(LargeAdmin):
     list_display = (
         "short_id", "workflow", "shown_status", "error_code", "created", "took", "tenant",
     )  # fmt: skip
-    list_filter = ("status", ErrorCodeFilter, "created_at", "tenant")
+    list_filter = ("status", "error_code", "created_at", "tenant")
     list_select_related = ("automation", "version", "tenant")
     search_fields = ("automation__slug", "automation__name", "error_summary")
     trace_field = "trace_id"
@@ -239,7 +221,7 @@ class StepRunAdmin(LargeAdmin):
     """What a step was given, what came out, and what went wrong."""
 
     list_display = ("path", "attempt", "shown_status", "node_type", "of", "took", "tenant", "shown_error")
-    list_filter = ("status", "effect", NodeTypeFilter, "started_at", "tenant")
+    list_filter = ("status", "effect", "node_type", "started_at", "tenant")
     list_select_related = ("tenant",)
     search_fields = ("path", "error_code", "error_message")
     id_fields = ("id", "execution_id")

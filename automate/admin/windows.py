@@ -6,6 +6,7 @@ from django.contrib import admin
 
 from automate.models import TriggerWindow, WindowedEvent
 from automate_core.admin_base import HistoryAdmin
+from automate_core.admin_large import LargeAdmin
 
 
 @admin.register(TriggerWindow)
@@ -20,11 +21,14 @@ class TriggerWindowAdmin(HistoryAdmin):
 
 
 @admin.register(WindowedEvent)
-class WindowedEventAdmin(HistoryAdmin):
+class WindowedEventAdmin(LargeAdmin):
     """Shows what was decided about each event of a throttled or debounced trigger."""
 
     list_display = ("event_id", "trigger", "has_passed", "created_at")
     list_select_related = ("trigger",)
-    search_fields = ("=event_id",)
+    list_filter = ("has_passed", "created_at")
+    search_fields = ("trigger__automation__slug",)
+    id_fields = ("event_id",)
+    search_help_text = "The id of an event finds it; other text is searched in the newest 10,000 rows."
     ordering = ("-id",)
     tenant_path = "trigger__tenant_id"

@@ -15,14 +15,15 @@ SELECT DISTINCT ON (tenant_id) tenant_id, number, digest FROM automate_core_audi
 
 CREATE FUNCTION automate_audit_advance() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    INSERT INTO automate_core_audithead (tenant_id, number, digest) VALUES (NEW.tenant_id, NEW.number, NEW.digest)
+    INSERT INTO automate_core_audithead (tenant_id, number, digest)
+    SELECT DISTINCT ON (tenant_id) tenant_id, number, digest FROM made ORDER BY tenant_id, number DESC
     ON CONFLICT (tenant_id) DO UPDATE SET number = EXCLUDED.number, digest = EXCLUDED.digest
     WHERE automate_core_audithead.number < EXCLUDED.number;
     RETURN NULL;
 END
 $$;
 CREATE TRIGGER automate_audit_advance AFTER INSERT ON automate_core_auditentry
-    FOR EACH ROW EXECUTE FUNCTION automate_audit_advance();
+    REFERENCING NEW TABLE AS made FOR EACH STATEMENT EXECUTE FUNCTION automate_audit_advance();
 
 CREATE FUNCTION automate_audit_head_only_grows() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN

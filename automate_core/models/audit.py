@@ -38,6 +38,7 @@ class AuditEntry(TenantOwned):
         indexes = [
             models.Index(fields=["trace_id"], condition=~models.Q(trace_id=""), name="automate_audit_trace"),
             models.Index(fields=["tenant", "-id"], name="automate_audit_recent"),
+            models.Index(fields=["action", "-id"], name="automate_audit_action"),
         ]
 
     def __str__(self) -> str:
