@@ -5,7 +5,7 @@ COPY requirements/ requirements/
 RUN pip install --no-cache-dir --no-deps --requirement requirements/run.lock
 COPY . .
 RUN pip install --no-cache-dir --no-deps --no-build-isolation --editable . \
- && useradd --system --create-home automate && mkdir -p /app/.data && chown automate /app/.data
+ && useradd --system --create-home automate && mkdir -p /app/.data/media && chown -R automate /app/.data
 USER automate
 EXPOSE 8000
 CMD ["uvicorn", "config.asgi:application", "--host", "0.0.0.0", "--port", "8000", "--loop", "uvloop", "--http", "httptools", "--ws", "websockets-sansio", "--no-access-log", "--no-proxy-headers"]
