@@ -10,7 +10,7 @@ from django.db import transaction
 
 from automate import workflows
 from automate.drawings import drawn_graph
-from automate.graph import MAX_NODES
+from automate.graph import MAX_NODES, graph_problems
 from automate.models import Automation
 from automate.runtime.plans import find_handler
 from automate_core.errors import NotFound, Problem, ValidationFailed
@@ -58,6 +58,13 @@ def add_node(
         "position": dict(position),
         **({"label": label} if label else {}),
     }
+
+    # An impossible id is refused here: a node that has one could not be addressed any more, not even to remove it.
+    wrong = [
+        found for found in graph_problems({"nodes": [node]}, find_handler) if found.field == "nodes[0].id"
+    ]
+    if wrong:
+        raise ValidationFailed.of([Problem("id", wrong[0].message)])
 
     def change(graph: Graph) -> Graph:
         if len(graph["nodes"]) >= MAX_NODES:

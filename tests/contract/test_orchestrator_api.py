@@ -126,7 +126,10 @@ def test_the_reference_is_read_whole() -> None:
 
 
 def test_every_documented_request_is_answered_as_shown(
-    world: World, worker: Callable[[], Any], subtests: pytest.Subtests
+    world: World,
+    worker: Callable[[], Any],
+    register_step: Callable[..., Any],
+    subtests: pytest.Subtests,
 ) -> None:
     worker()
     replayed = []
@@ -177,7 +180,18 @@ def test_every_documented_request_is_answered_as_shown(
     stopped = replay("GET /api/workflow/{workflow_id}/stop_execution/")
     assert (stopped["status"], world.status()) == ("REVOKED", "REVOKED")
 
-    replayed.append("POST /api/workflow/{workflow_id}/execute_and_save_node/")
+    register_step("t.any", Effect.IDEMPOTENT, lambda config, context: {"key": "value"})
+    world.make_workflow({"id": "any", "type": "t.any", "config": {}})
+    name = "POST /api/workflow/{workflow_id}/execute_and_save_node/"
+    executed = world.replay(name)
+    replayed.append(name)
+    body = executed.json()
+    # Beside the data, the route the node left by.
+    assert body["output"].pop("route") == "default"
+    assert (executed.status_code, document.differences(EXAMPLES[name].body, body)) == (200, [])
+    assert (body["success"], body["output"]) == (True, {"data": {"key": "value"}})
+    saved = world.send("GET", "/api/workflow/{workflow_id}/nodes/{node_id}/output/").json()
+    assert saved == {"output_data": {"key": "value"}}
     assert sorted(replayed) == sorted(EXAMPLES)
 
 

@@ -93,6 +93,8 @@ def test_graph_keeps_the_spelling_of_a_type(canvas, kind):
         ({"nodeTemplate": "transform", "position": True}, ["position"]),
         ({"nodeTemplate": "transform", "form_values": []}, ["form_values"]),
         ({"nodeTemplate": "transform", "id": ""}, ["id"]),
+        ({"nodeTemplate": "transform", "id": "a/b"}, ["id"]),
+        ({"nodeTemplate": "http-request", "id": "a[0]"}, ["id"]),
     ],
 )
 def test_node_that_makes_no_sense_is_422_and_draws_nothing(canvas, body, fields):
