@@ -9,6 +9,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.docs.pages import ROOT
 
@@ -69,3 +70,14 @@ def test_styles_load_nothing_from_elsewhere(site: Path) -> None:
         for style in styles
         for url in re.findall(r"(?:url\(|@import )[\"']?((?:https?:)?//[^\"')]+)", style)
     ] == []
+
+
+def test_every_operation_of_the_document_is_described(site: Path) -> None:
+    document = yaml.safe_load((ROOT / "docs" / "reference" / "openapi.yaml").read_text())
+    page = (site / "reference" / "rest-operations" / "index.html").read_text()
+    described = set(re.findall(r"<h3[^>]*>([A-Z]+ /api/[^<]*)<", page))
+    assert described == {
+        f"{method.upper()} {path}" for path, methods in document["paths"].items() for method in methods
+    }
+    assert "order-processor" in page
+    assert "Idempotency-Key" not in page  # what holds for all of them is said once, elsewhere
