@@ -5,10 +5,12 @@ What is drawn may be a draft: it becomes a version once it compiles. Where nodes
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+import orjson
 from django.db import IntegrityError, transaction
 from django.utils.text import slugify
 
@@ -274,7 +276,7 @@ def _slug_taken(slug: str) -> ValidationFailed:
 
 
 def _facts(automation: Automation) -> dict[str, Any]:
-    live = automation.live_version
+    live, drawing = automation.live_version, [automation.draft, automation.layout]
     return {
         "name": automation.name,
         "slug": automation.slug,
@@ -283,6 +285,7 @@ def _facts(automation: Automation) -> dict[str, Any]:
         "version": live.number if live else None,
         "content_hash": live.content_hash if live else None,
         "draft": automation.draft is not None,
+        "drawing_hash": hashlib.sha256(orjson.dumps(drawing, option=orjson.OPT_SORT_KEYS)).hexdigest(),
     }
 
 

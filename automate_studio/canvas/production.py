@@ -9,6 +9,7 @@ from uuid import UUID
 
 from automate.enums import ExecutionStatus
 from automate.executions import verbs
+from automate.manual import run_by
 from automate.models import Automation, Execution
 from automate.realtime.statuses import TASK_WORDS
 from automate_core.errors import Conflict, NotFound
@@ -40,7 +41,7 @@ def start(
         NotFound: it was deleted.
     """
     ready = check_ready(automation, by=by, user=user)
-    return verbs.start_execution(slug=ready.slug, payload=payload, max_attempts=attempts)
+    return run_by(by, ready.slug, payload, max_attempts=attempts)
 
 
 def find_task(automation: Automation, task_id: UUID | None = None) -> Execution:
