@@ -81,7 +81,11 @@ def settle_ended() -> int:
     """Follow the jobs whose end nobody has recorded yet; return how many there were (the duty `jobs`)."""
     jobs = list(ended_unrecorded()[:BATCH])
     for job in jobs:
-        follow(job)
+        try:
+            follow(job)
+        except Exception:
+            # A run its backend cannot tell about must not keep the others from ending.
+            logger.exception("jobs.not_followed", extra={"job": str(job.id)})
     return len(jobs)
 
 

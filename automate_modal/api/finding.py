@@ -24,15 +24,19 @@ def find_endpoint(ref: str) -> Endpoint:
 
 def find_job(ref: str | UUID) -> Any:
     """Return the job with this id, followed up to now; raises NotFound."""
-    if not is_id(str(ref)):
-        raise NotFound("Not found")
-    job: Any = shown_jobs().filter(pk=ref).first()
-    if job is None:
-        raise NotFound("Not found")
+    job = find_job_as_recorded(ref)
     if job.finished_at is not None and job.live_status == job.status:
         return job
     following.follow(job)
     return shown_jobs().get(pk=ref)
+
+
+def find_job_as_recorded(ref: str | UUID) -> Any:
+    """Return the job with this id, writing nothing; raises NotFound."""
+    job = shown_jobs().filter(pk=ref).first() if is_id(str(ref)) else None
+    if job is None:
+        raise NotFound("Not found")
+    return job
 
 
 def shown_jobs() -> QuerySet[Job]:

@@ -96,3 +96,19 @@ def test_job_of_a_kind_that_is_gone_stands_as_recorded(echo: Echo, key_client: A
     assert client.get(f"/api/v1/jobs/{job.id}/").json()["status"] == "QUEUED"
     for path in (f"/api/v1/jobs/{job.id}/cancel/", "/api/v1/endpoints/echo/run/"):
         assert client.post(path, {}, content_type="application/json").status_code == 409
+
+
+@pytest.mark.django_db(transaction=True)
+def test_run_that_cannot_be_looked_at_keeps_no_other_from_ending(
+    echo: Echo, key_client: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client: Client = key_client()
+    client.post("/api/v1/endpoints/", {"name": "Echo", "kind": "echo"}, content_type="application/json")
+    for _ in range(2):
+        answer = client.post("/api/modal/endpoints/echo/job/", {}, content_type="application/json")
+        assert answer.status_code == 202
+    broken = Job.all_tenants.earliest("id")
+    del echo.runs[broken.run_id]
+    monkeypatch.setattr(echo, "state", lambda run_id: RunState(RunStatus.SUCCESS))
+    assert following.settle_ended() == 2
+    assert list(Job.all_tenants.order_by("id").values_list("status", flat=True)) == ["QUEUED", "SUCCESS"]

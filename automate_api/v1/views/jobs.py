@@ -19,7 +19,7 @@ from automate_core.endpoints import RunStatus
 from automate_core.models import Role
 from automate_modal import jobs
 from automate_modal.api.calls import valid
-from automate_modal.api.finding import find_job
+from automate_modal.api.finding import find_job, find_job_as_recorded
 from automate_modal.api.results import events_page
 from automate_modal.api.serializers import (
     JobCancelSerializer,
@@ -92,7 +92,8 @@ class JobViewSet(BaseReadOnlyViewSet):
         200 when it is over: nothing was at work on it. 202 when what is at work was asked to stop.
         """
         given = valid(JobCancelSerializer, request)
-        jobs.cancel(self.get_object(), by=self.principal.id, reason=given["reason"])
+        # Nothing is recorded before it is refused: with an idempotency key that would be rolled back, but no file.
+        jobs.cancel(find_job_as_recorded(self.kwargs["pk"]), by=self.principal.id, reason=given["reason"])
         job = self.get_object()
         return Response(JobSerializer(job).data, status=200 if job.live_finished_at else 202)
 

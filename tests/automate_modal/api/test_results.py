@@ -156,6 +156,19 @@ def test_ended_job_is_not_cancelled_though_nobody_recorded_its_end(
     assert (answer.status_code, Execution.all_tenants.get().status) == (409, "SUCCESS")
 
 
+def test_refused_cancel_leaves_no_file_behind(key_client: Any, make_job: MakeJob, storage: Any) -> None:
+    job = make_job(wants_artifact=True)
+    drain()
+    answer = post(key_client(), f"/api/v1/jobs/{job.id}/cancel/", X_Request_ID="k1")
+    assert (answer.status_code, [path for path in storage.rglob("*") if path.is_file()]) == (409, [])
+
+
+def test_head_of_events_opens_no_stream(key_client: Any, make_job: MakeJob) -> None:
+    job = make_job(PAUSE)
+    answer = key_client().head(f"/api/modal/jobs/{job.id}/events/", headers={"Accept": "text/event-stream"})
+    assert (answer.status_code, answer["Content-Type"]) == (200, "application/json")
+
+
 def test_viewer_may_not_cancel(key_client: Any, make_job: MakeJob) -> None:
     job = make_job()
     assert post(key_client(Role.VIEWER), f"/api/v1/jobs/{job.id}/cancel/").status_code == 403
