@@ -153,7 +153,8 @@ def _measured(client: Client, case: Case, given: argparse.Namespace) -> list[flo
             raise SystemExit(f"{case.url} answers {answer.status_code}: {answer.content[:300]!r}")
         found.append(round(clock.milliseconds, 2))
     print(
-        f"{statistics.median(found[1:]):9.2f} ms {len(clock.statements):3} statements  {case.group}: {case.query}",
+        f"{statistics.median(found[1:]):9.2f} ms, least {min(found[1:]):.2f}, {len(clock.statements)} statements"
+        f"  {case.group}: {case.query}",
         file=sys.stderr,
     )
     if given.explain:
