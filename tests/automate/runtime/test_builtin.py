@@ -11,8 +11,6 @@ from automate.models import Execution, StepRun
 from automate.runtime.plans import find_handler
 from tests.factories.engine import EVENT, drain, finish, node, workflow
 
-NOW = datetime.now(UTC)
-
 
 @pytest.mark.parametrize(
     ("kind", "config", "field"),
@@ -39,21 +37,31 @@ def test_step_refuses_a_config_it_cannot_run(kind, config, field):
     [
         ({"seconds": 900}, 900),
         ({"seconds": "{{ event.payload.seconds }}"}, 1800),
-        ({"until": (NOW + timedelta(hours=1)).isoformat()}, 3600),
-        ({"until": (NOW + timedelta(hours=1)).replace(tzinfo=None).isoformat()}, 3600),
-        ({"until": "{{ event.payload.until }}"}, 7200),
+        ({"until": "{{ event.payload.aware }}"}, 3600),
+        ({"until": "{{ event.payload.naive }}"}, 7200),
     ],
 )
 def test_delay_waits_for_its_time_and_holds_no_worker(config, seconds):
     workflow(node("wait", "delay", config), node("after", "transform", {"output": "on"}))
-    emit_event(EVENT, {"seconds": "1800", "until": (NOW + timedelta(hours=2)).isoformat()})
+    now = datetime.now(UTC)
+    aware, naive = now + timedelta(hours=1), (now + timedelta(hours=2)).replace(tzinfo=None)
+    emit_event(EVENT, {"seconds": "1800", "aware": aware.isoformat(), "naive": naive.isoformat()})
     drain()
     assert Execution.objects.get().status == "WAITING"
-    wakes_in = StepRun.objects.get().wake_at - NOW
+    wakes_in = StepRun.objects.get().wake_at - now
     assert timedelta(seconds=seconds) - wakes_in < timedelta(minutes=10)
     assert wakes_in - timedelta(seconds=seconds) < timedelta(minutes=10)
     assert finish().status == "SUCCESS"
     assert StepRun.objects.get(path="after").output_data == "on"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_delay_until_a_time_in_the_config_waits_for_it():
+    until = datetime.now(UTC) + timedelta(days=3)
+    workflow(node("wait", "delay", {"until": until.isoformat()}))
+    emit_event(EVENT, {})
+    drain()
+    assert StepRun.objects.get().wake_at == until
 
 
 @pytest.mark.django_db(transaction=True)
