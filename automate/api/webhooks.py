@@ -15,12 +15,13 @@ from uuid import UUID
 
 import orjson
 from asgiref.sync import sync_to_async
+from django.core.handlers.wsgi import WSGIRequest
 from django.http import HttpRequest, HttpResponse
 from django.views.decorators.csrf import csrf_exempt
 from rest_framework.exceptions import MethodNotAllowed, Throttled
 
-from automate.emission import new_event
-from automate.webhooks import answers, ingest, presets, signatures, sources
+from automate.emission import Emitted, NewEvent, new_event
+from automate.webhooks import answers, ingest, ingest_threaded, presets, signatures, sources
 from automate.webhooks.signatures import SignatureRefused
 from automate_api import errors, throttling
 from automate_api.conf import setting
@@ -63,16 +64,19 @@ class Reply:
     body: bytes
 
 
-async def receive(delivery: Delivery) -> Reply:
+async def receive(delivery: Delivery, *, in_thread: bool = False) -> Reply:
     """Store the event of a delivery and answer 202 once it is durable, the same for a repeat; never raises.
 
-    Where the source says so, wait until its time is over for what a workflow responds, and answer with that.
+    Where the source says so, wait until its time is over for what a workflow responds, and answer with that. A server
+    whose event loops end with their request says `in_thread`: nothing is then kept with the loop.
     """
     headers = dict(_FIXED_HEADERS)
     try:
         source = await _verified(delivery, headers)
         await _count(f"source:{delivery.source}", headers)
-        status, content = await _store(delivery, source)
+        status, content = await _store(
+            delivery, source, sync_to_async(ingest_threaded.put) if in_thread else _put
+        )
         if source.answer_seconds is not None and status == 202:
             accepted = Reply(status, headers, orjson.dumps(content))
             return await _answered(accepted, content["event_id"], source.tenant_id, source.answer_seconds)
@@ -89,7 +93,7 @@ async def webhook(request: HttpRequest, source: str) -> HttpResponse:
     headers = {name.lower(): value for name, value in request.headers.items()}
     peer = str(request.META.get("REMOTE_ADDR", ""))
     delivery = Delivery(source, request.path_info, str(request.method), headers, request.body, peer)
-    reply = await receive(delivery)
+    reply = await receive(delivery, in_thread=isinstance(request, WSGIRequest))
     return HttpResponse(reply.body, status=reply.status, headers=dict(reply.headers))
 
 
@@ -194,7 +198,13 @@ async def _verified(delivery: Delivery, headers: dict[str, str]) -> sources.Sour
     return source
 
 
-async def _store(delivery: Delivery, source: sources.Source) -> tuple[int, dict[str, Any]]:
+async def _put(event: NewEvent) -> Emitted:
+    return await ingest.current().put(event)
+
+
+async def _store(
+    delivery: Delivery, source: sources.Source, put: Callable[[NewEvent], Awaitable[Emitted]]
+) -> tuple[int, dict[str, Any]]:
     started, now = time.perf_counter(), time.time()
     document = presets.decode_body(
         content_type=delivery.headers.get("content-type", ""), raw=delivery.body, parse_json=_strict
@@ -219,7 +229,7 @@ async def _store(delivery: Delivery, source: sources.Source) -> tuple[int, dict[
         tenant_id=UUID(source.tenant_id),
         prior_key=incoming.prior_dedupe_key,
     )
-    emitted = await ingest.current().put(event)
+    emitted = await put(event)
     if emitted.created:
         metrics.events_ingested.labels(source_kind="webhook").inc()
     metrics.ingest_seconds.observe(time.perf_counter() - started)
