@@ -21,14 +21,21 @@ class Drawn(Protocol):
         """The version new executions run, if there is one."""
 
 
-def drawn_graph(workflow: Drawn) -> dict[str, Any]:
+def shown_graph(workflow: Drawn) -> dict[str, Any]:
     """Return the graph people see: the draft if there is one, else the live one, with the positions of its nodes."""
     live = workflow.live_version
     graph = (
         workflow.draft if workflow.draft is not None else live.graph if live else {"nodes": [], "edges": []}
     )
-    nodes = [_placed(node, workflow.layout) for node in graph.get("nodes", [])]
-    return {**graph, "nodes": nodes, "edges": list(graph.get("edges") or [])}
+    if "nodes" not in graph:
+        return dict(graph)
+    return {**graph, "nodes": [_placed(node, workflow.layout) for node in graph["nodes"]]}
+
+
+def drawn_graph(workflow: Drawn) -> dict[str, Any]:
+    """Return the graph people see with the lists of its nodes and edges, also where it was saved without them."""
+    graph = shown_graph(workflow)
+    return {**graph, "nodes": list(graph.get("nodes") or ()), "edges": list(graph.get("edges") or ())}
 
 
 def split(graph: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:

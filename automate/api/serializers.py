@@ -7,7 +7,7 @@ from typing import Any
 
 from rest_framework import serializers
 
-from automate.drawings import drawn_graph
+from automate.drawings import shown_graph
 from automate.enums import ExecutionStatus, StepStatus, TriggerType
 from automate.models import Automation, Event, Execution, StepRun, WorkflowVersion
 from automate.workflows import draft_problems
@@ -78,7 +78,7 @@ class WorkflowSerializer(WorkflowListSerializer):
 
     def get_graph(self, automation: Automation) -> dict[str, Any]:
         """Return the graph with the positions of its nodes."""
-        return drawn_graph(automation)
+        return shown_graph(automation)
 
     def to_representation(self, instance: Automation) -> dict[str, Any]:
         """Return the workflow; what is said of a draft only when there is one."""

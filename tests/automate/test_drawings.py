@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from automate.drawings import drawn_graph, is_position, kept_positions, position_problems, split
+from automate.drawings import drawn_graph, is_position, kept_positions, position_problems, shown_graph, split
 from automate.models import Automation
 from automate.workflows import (
     create_workflow,
@@ -28,6 +28,13 @@ def test_split_takes_positions_out_and_drawn_graph_puts_them_back():
         [["config", "id", "type"]] * 2,
     )
     assert drawn_graph(Automation(draft=meaning, layout=layout)) == graph
+
+
+@pytest.mark.parametrize("graph", [{}, {"nodes": []}, {"nodes": [node("a", "merge")], "edges": None}])
+def test_shown_graph_is_the_one_that_was_saved_and_drawn_graph_has_its_lists(graph):
+    workflow = Automation(draft=graph)
+    assert shown_graph(workflow) == graph
+    assert drawn_graph(workflow) == {"nodes": graph.get("nodes", []), "edges": []}
 
 
 @pytest.mark.parametrize("graph", [{}, {"nodes": 3}, {"nodes": "ab"}, {"nodes": [1, None, {"id": 7}]}])

@@ -23,7 +23,7 @@ from automate.api.serializers import (
     WorkflowWriteSerializer,
 )
 from automate.api.services import WorkflowService
-from automate.drawings import drawn_graph
+from automate.drawings import shown_graph
 from automate.enums import TriggerType
 from automate.models import Automation
 from automate_api.v1.base import BaseReadOnlyViewSet
@@ -132,7 +132,7 @@ class WorkflowViewSet(BaseReadOnlyViewSet):
         live = automation.live_version
         given = _valid(WorkflowCheckSerializer, request)
         if live is not None:
-            saved = {"graph": drawn_graph(automation), "trigger_type": live.trigger_type}
+            saved = {"graph": shown_graph(automation), "trigger_type": live.trigger_type}
             given = {**saved, "trigger_config": live.trigger_config, **given}
         given = {"trigger_type": TriggerType.MANUAL, **given}
         found = self.get_service().problems(**given)
