@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from automate_api import keys, tokens
@@ -160,6 +163,77 @@ def test_token_signed_with_the_bare_secret_key_is_401(make_user: Callable[..., A
     payload = jwt.decode(tokens.issue(make_user()).access, options={"verify_signature": False})
     forged = jwt.encode(payload, settings.SECRET_KEY, algorithm="HS256")
     assert ping(Authorization=f"Bearer {forged}").status_code == 401
+
+
+def _forged(user: Any, *, key: str | None = None, algorithm: str = "HS256", **claims: Any) -> str:
+    """Return a token with our claims, signed as a forger would; with our own key when `key` is None."""
+    import jwt
+
+    payload = jwt.decode(tokens.issue(user).access, options={"verify_signature": False})
+    own = tokens.AccessToken().token_backend.signing_key
+    return jwt.encode({**payload, **claims}, own if key is None else key, algorithm=algorithm)
+
+
+def test_token_of_another_algorithm_is_401(make_user: Callable[..., Any]) -> None:
+    user = make_user()
+    assert ping(Authorization=f"Bearer {_forged(user)}").status_code == 200
+    for forged in (
+        _forged(user, algorithm="HS512"),
+        _forged(user, algorithm="HS384"),
+        _forged(user, key="", algorithm="none"),
+        _forged(user, key="another key of enough bytes for any algorithm"),
+    ):
+        assert ping(Authorization=f"Bearer {forged}").status_code == 401
+
+
+def test_token_of_another_time_type_or_user_is_401(make_user: Callable[..., Any]) -> None:
+    ada, bob = make_user("ada"), make_user("bob")
+    past = int((timezone.now() - timedelta(seconds=5)).timestamp())
+    for claims in (
+        {"exp": past},
+        {"token_type": "refresh"},
+        {"token_type": "sliding"},
+        {"user_id": str(bob.pk)},
+        {"user_id": "0"},
+        {"user_id": None},
+        {"user_id": {"pk": 1}},
+        {"session": ""},
+    ):
+        answer = ping(Authorization=f"Bearer {_forged(ada, **claims)}")
+        assert (claims, answer.status_code) == (claims, 401)
+
+
+def test_token_signed_by_the_own_jwt_settings_of_the_host_is_401(make_user: Callable[..., Any]) -> None:
+    from rest_framework_simplejwt.tokens import AccessToken
+
+    assert ping(Authorization=f"Bearer {AccessToken.for_user(make_user())}").status_code == 401
+
+
+def test_token_opens_nothing_once_the_membership_is_gone(make_user: Callable[..., Any]) -> None:
+    user = make_user()
+    header = bearer(user)
+    assert ping(Authorization=header).status_code == 200
+    Membership.objects.filter(user=user).delete()
+    assert ping(Authorization=header).status_code == 403
+    assert ping(Authorization=header, X_Tenant_ID="default").status_code == 404
+
+
+def test_api_key_is_stored_as_its_hash_alone(make_key: MakeKey) -> None:
+    key, plain = make_key()
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT t::text FROM automate_api_apikey t WHERE id = %s", [key.pk])
+        (row,) = cursor.fetchone()
+    secret = plain.removeprefix(f"ak_{key.prefix}_")
+    assert (plain in row, secret in row) == (False, False)
+    assert hashlib.sha256(plain.encode()).hexdigest() in row
+
+
+def test_reading_with_a_key_writes_nothing_within_the_minute(make_key: MakeKey) -> None:
+    _, plain = make_key()
+    ping(X_API_Key=plain)
+    with CaptureQueriesContext(connection) as queries:
+        assert ping(X_API_Key=plain).status_code == 200
+    assert [q["sql"] for q in queries if not q["sql"].startswith("SELECT")] == []
 
 
 def test_session_reads_without_csrf(make_user: Callable[..., Any]) -> None:
