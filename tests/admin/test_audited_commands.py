@@ -8,6 +8,7 @@ from argparse import _SubParsersAction
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
 from django.apps import apps
@@ -19,7 +20,9 @@ from automate.webhooks import sources
 from automate.workflows import create_workflow
 from automate_api.keys import create_key
 from automate_core import secrets
+from automate_core.ids import uuid7
 from automate_core.models import DEFAULT_TENANT_ID, AuditEntry, OutboxItem, Role
+from automate_modal.models import Job
 from tests.admin.test_audited_routes import CANARY, World
 
 pytestmark = pytest.mark.django_db
@@ -53,6 +56,14 @@ def an_old_event() -> None:
     Event.objects.filter(pk=event.pk).update(created_at=timezone.now() - timedelta(days=400))
 
 
+def an_old_job() -> None:
+    ended = timezone.now() - timedelta(days=400)
+    Job.objects.create(
+        id=UUID(int=(int(ended.timestamp() * 1000) << 80) + 1), endpoint=World().endpoint, kind="automation",
+        run_id=uuid7(), status="SUCCESS", created_at=ended, finished_at=ended,
+    )  # fmt: skip
+
+
 def the_run(execution: Execution) -> str:
     return str(execution.pk)
 
@@ -83,6 +94,7 @@ CHANGES: dict[tuple[str, str | None], tuple[Callable[[], Prepared], list[str]]] 
         ["model_triggers.remove"],
     ),
     ("automate_prune", None): (lambda: [str(an_old_event() or "--days=90")], ["history.prune"]),
+    ("automate_prune_jobs", None): (lambda: [str(an_old_job() or "--days=90")], ["jobs.prune"]),
     ("automate_run", None): (
         lambda: [World().workflow.slug, f'{{"password": "{CANARY}"}}'],
         ["workflow.run"],

@@ -37,6 +37,9 @@ ENTRIES = {
     ("OutboxItem", "redrive"): ["outbox.redriven"],
     ("OutboxItem", "discard"): ["outbox.discarded"],
     ("ApiKey", "revoke"): ["apikey.revoked"],
+    ("Endpoint", "enable"): ["endpoint.update"],
+    ("Endpoint", "disable"): ["endpoint.update"],
+    ("Job", "cancel"): ["execution.cancel", "job.cancel"],
     ("Connection", "enable"): ["connection.changed"],
     ("Connection", "disable"): ["connection.changed"],
 }
@@ -160,7 +163,7 @@ def test_change_by_action_is_audited(
     with tenant_scope(acme.id):
         row = ACTIONS[model, action][1]()
         if action == "enable":
-            name = "enabled" if model.__name__ == "Automation" else "is_enabled"
+            name = "enabled" if model.__name__ in ("Automation", "Endpoint") else "is_enabled"
             model.objects.filter(pk=row.pk).update(**{name: False})  # type: ignore[attr-defined]
     since = last_id()
     run(admin_client, action, row)

@@ -24,6 +24,8 @@ from automate_connectors.models import Connection
 from automate_core.context import tenant_scope
 from automate_core.ids import uuid7
 from automate_core.models import AuditEntry, Membership, OutboxItem, Role, Tenant
+from automate_modal import endpoints, jobs
+from automate_modal.models import Endpoint, Job
 from tests.admin.test_pages import MAKE, MODELS, named, rows, url
 
 pytestmark = pytest.mark.django_db
@@ -60,6 +62,11 @@ def a_key() -> ApiKey:
     return create_key(name="ci", tenant_id=tenant_id, role=Role.VIEWER, by="test")[0]
 
 
+def an_endpoint() -> Endpoint:
+    config = {"workflow": an_automation().slug}
+    return endpoints.create_endpoint(name="Orders", kind="automation", config=config, by="test")
+
+
 def a_connection() -> Connection:
     return connections.create(
         name="shop", connector="http", config={"base_url": "https://shop.example"}, by="test"
@@ -92,6 +99,9 @@ ACTIONS: dict[tuple[type[Model], str], tuple[Role, Callable[[], Model]]] = {
         lambda: OutboxItem.objects.create(kind="mail", status="FAILED"),
     ),
     (ApiKey, "revoke"): (Role.ADMIN, a_key),
+    (Endpoint, "enable"): (Role.EDITOR, an_endpoint),
+    (Endpoint, "disable"): (Role.EDITOR, an_endpoint),
+    (Job, "cancel"): (Role.RUNNER, lambda: jobs.start(an_endpoint(), {}, by="test")),
     (Connection, "enable"): (Role.EDITOR, a_connection),
     (Connection, "disable"): (Role.EDITOR, a_connection),
 }
@@ -149,7 +159,7 @@ def test_action_takes_the_role_in_the_tenant_of_the_row(
         row = make()
         if action == "enable":
             model.objects.filter(pk=row.pk).update(  # type: ignore[attr-defined]
-                **{"enabled" if model is Automation else "is_enabled": False}
+                **{"enabled" if model in (Automation, Endpoint) else "is_enabled": False}
             )
     home = Tenant.objects.exclude(pk=acme.pk).get()
     run(staff(None, home, "view", "change", model=model), action, row)
