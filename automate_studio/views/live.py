@@ -35,7 +35,7 @@ def live(request: HttpRequest, workflow: str) -> HttpResponse:
         with tenant_scope(caller.tenant_id):
             return _page(request, "live.html", _shown(workflow, caller))
     except ValidationFailed:
-        tenants = Tenant.objects.filter(is_active=True, memberships__user=request.user).order_by("slug")
+        tenants = Tenant.objects.filter(is_active=True, memberships__user=request.user.pk).order_by("slug")
         return _page(request, "which_tenant.html", {"tenants": tenants}, status=400)
     except AccessDenied as error:
         return _page(request, "no_page.html", {"message": str(error)}, status=403)
