@@ -69,7 +69,7 @@ class ExecutionViewSet(BaseReadOnlyViewSet):
         if self.action == "list":
             # Neither the events nor what executions carry are shown: they may be large.
             queryset = queryset.select_related(None).select_related("automation")
-            return queryset.defer("context", "output", "error_summary", "automation__description")
+            return queryset.defer("context", "output", "error_summary", "marks", "automation__description")
         return queryset
 
     def filter_queryset(self, queryset: QuerySet[Any]) -> QuerySet[Any]:
