@@ -33,7 +33,8 @@ FIRST_LOOK_SECONDS = 0.25
 """When the database is first looked at after somebody came: a commit may have overlapped with their arrival."""
 LOOK_SECONDS = 1.0
 LOOK_SHARE = 20
-"""Of the time, looks take at most one part in so many."""
+"""Of the time, looks take one part in so many, unless that would make watchers wait."""
+LONGEST_PAUSE_SECONDS = 1.5
 LAYER_SECONDS = 2.0
 """How long the layer may take to join a group."""
 LAYER_PAUSE_SECONDS = 0.5
@@ -178,9 +179,16 @@ class Hub:
         state = snapshot.state_of(workflow_id, rows)
         topic = self._topics.get(workflow_id)
         if topic is not None and state["execution_id"] is not None:
-            # From here on a hole in its numbers shows.
-            topic.known.setdefault(state["execution_id"], state["seq"])
+            self._know(topic, state["execution_id"], state["seq"])
         return state
+
+    def _know(self, topic: Topic, execution_id: str, seq: int) -> None:
+        """Begin to follow an execution, so that a hole in its numbers shows; others may not have its beginning yet."""
+        if execution_id not in topic.known:
+            if topic.saw_begin(execution_id) and seq:
+                self._fall_behind(topic, execution_id, 0, seq)
+            else:
+                topic.note(execution_id, seq)
 
     async def _read_next(self, key: tuple[str, str | None]) -> dict[str, Any]:
         while key in self._states:
@@ -334,19 +342,21 @@ class Hub:
             if pause > 0:
                 await asyncio.sleep(min(pause, 0.1))
                 continue
-            started = time.monotonic()
+            taken = 0.0
             try:
-                await self._look()
+                taken = await self._look()
             except psycopg.Error as error:
                 logger.warning("realtime.unreadable", extra={"error": str(error)})
             except Exception:
                 logger.exception("realtime.look_failed")
-            taken = time.monotonic() - started
-            self._look_at = time.monotonic() + max(LOOK_SECONDS, LOOK_SHARE * taken)
+            self._look_at = time.monotonic() + min(
+                max(LOOK_SECONDS, LOOK_SHARE * taken), LONGEST_PAUSE_SECONDS
+            )
         self._looking = None
         await self._stop_listening()
 
-    async def _look(self) -> None:
+    async def _look(self) -> float:
+        """Look once; return how long the database took."""
         await self._close_topics()
         if time.monotonic() >= self._refresh_at:
             self._refresh_at = time.monotonic() + REFRESH_SECONDS
@@ -360,11 +370,13 @@ class Hub:
             topic for topic in self._topics.values() if topic.opened is not None and topic.opened.done()
         ]
         if not topics:
-            return
+            return 0.0
+        started = time.monotonic()
         watched = {topic.workflow_id: topic for topic in topics}
         for workflow_id, execution_id, seq, is_over in await truth.positions(self.reader, topics):
             if workflow_id in watched:
                 self._compare(watched[workflow_id], execution_id, seq, is_over)
+        return time.monotonic() - started
 
     def _compare(self, topic: Topic, execution_id: str, seq: int, is_over: bool) -> None:
         last = topic.known.get(execution_id)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from django.db import transaction
 
 from automate.events import run_workflow
 from automate.models import Execution
@@ -41,3 +42,19 @@ def test_client_follows_a_run_to_its_end(site, worker, key, register_step):
         ("workflow_completed", None, None),
     ]
     assert Execution.objects.get(pk=execution_id).seq == len(heard)
+
+
+def test_many_runs_at_once_are_all_told_each_in_order(site, worker, key):
+    automation = workflow(node("one", "merge"), node("two", "merge"))
+    numbers: dict[str, list[int]] = {}
+    with site.follow(automation.id, key=key) as socket:
+        hear(socket)
+        with transaction.atomic():
+            begun = {str(run_workflow("orders", {})) for _ in range(200)}
+        ended: set[str] = set()
+        while ended < begun:
+            said = hear(socket)
+            numbers.setdefault(said["execution_id"], []).append(said["seq"])
+            if said["type"] in ENDS:
+                ended.add(said["execution_id"])
+    assert numbers == dict.fromkeys(begun, [1, 2, 3, 4, 5, 6])

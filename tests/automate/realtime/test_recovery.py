@@ -58,6 +58,29 @@ def test_message_that_is_lost_is_told_before_the_next(site, worker, key, monkeyp
     assert [one["seq"] for one in heard] == list(range(1, 23))
 
 
+def test_newcomer_hides_nothing_from_those_who_are_there(site, worker, key, monkeypatch, register_step, gate):
+    """A newcomer's state may be ahead of what others were told; they still get all of it."""
+
+    async def lost(group: str, message: Any) -> None:
+        raise ConnectionError("the layer is down")
+
+    monkeypatch.setattr(layers, "group_send", lost)
+    monkeypatch.setattr("automate.realtime.hub.LONGEST_PAUSE_SECONDS", 4.0)
+    monkeypatch.setattr("automate.realtime.hub.LOOK_SECONDS", 4.0)
+    register_step("held", Effect.IDEMPOTENT, lambda config, context: gate.pass_through() or {"ok": 1})
+    automation = workflow(node("one", "merge"), node("held", "held"))
+    with site.follow(automation.id, key=key) as steady:
+        hear(steady)
+        time.sleep(0.6)  # the first look is over
+        run_workflow("orders", {})
+        assert gate.entered.wait(20)
+        with site.follow(automation.id, key=key) as newcomer:
+            assert hear(newcomer)["seq"] == 4
+            gate.open.set()
+            assert [one["seq"] for one in hear_until(newcomer, *ENDS)] == [5, 6]
+        assert [one["seq"] for one in hear_until(steady, *ENDS)] == [1, 2, 3, 4, 5, 6]
+
+
 def test_listener_that_is_terminated_listens_again(site, worker, key):
     automation = workflow(node("one", "merge"))
     with site.follow(automation.id, key=key) as socket:

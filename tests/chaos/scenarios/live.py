@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import socket
 import subprocess
 import sys
 import threading
@@ -50,7 +51,7 @@ class Watcher(threading.Thread):
 
     def drop(self) -> None:
         """Lose the connection without a word."""
-        self.socket.socket.close()
+        self.socket.socket.shutdown(socket.SHUT_RDWR)
 
     def _hear(self, said: dict[str, Any]) -> None:
         if said["type"] == "state_sync":
@@ -119,8 +120,8 @@ def _judge(outcome: Outcome, steady: Watcher, dropped: Watcher) -> None:
     outcome.require(not holes, f"{len(holes)} executions were told with gaps")
     outcome.require(steady.numbers.keys() == finished.keys(), "an execution was not told of")
     outcome.require(len(dropped.states) >= 2, "the socket that dropped did not come back")
-    with connect(steady.url, additional_headers={"X-API-Key": steady._key}, proxy=None) as socket:
-        state = json.loads(socket.recv(timeout=20))["state"]
+    with connect(steady.url, additional_headers={"X-API-Key": steady._key}, proxy=None) as fresh:
+        state = json.loads(fresh.recv(timeout=20))["state"]
     newest = rows(
         "SELECT id::text, status, seq FROM automate_execution ORDER BY created_at DESC, id DESC LIMIT 1"
     )[0]
