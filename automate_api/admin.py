@@ -88,6 +88,7 @@ class KeyForm(forms.Form):
 class ApiKeyAdmin(HistoryAdmin):
     """Keys are made here and shown once; they do not change, and a revoked key stays for the audit trail's sake."""
 
+    empty_hint = "No API key: add one; it is shown once"
     list_display = ("name", "prefix", "tenant", "user", "role", "last_used_at", "expires_at", "revoked_at")
     list_filter = ("role", ("revoked_at", admin.EmptyFieldListFilter), "tenant")
     search_fields = ("name", "prefix")

@@ -75,6 +75,7 @@ class ConnectionAdmin(TenantAdmin):
     """Lists connections; the connector and the tenant of a connection do not change."""
 
     form = ConnectionForm
+    empty_hint = "No connection: add one, with secrets as references such as $secret:NAME"
     list_display = ("name", "connector", "is_enabled", "tenant", "updated_at")
     list_filter = ("connector", "is_enabled", "tenant")
     list_select_related = ("tenant",)

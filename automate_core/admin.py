@@ -92,6 +92,8 @@ class MembershipAdmin(AuditedAdmin, admin_base.TenantAdmin):
 class OutboxItemAdmin(LargeAdmin):
     """What waits for delivery, and the dead letters, which are redriven or discarded here."""
 
+    empty_hint = "Nothing waits for delivery, and nothing failed for good"
+
     list_display = (
         "id", "kind", "shown_status", "tenant", "attempts", "available_at", "lease_expires_at", "shown_error",
     )  # fmt: skip
@@ -157,6 +159,8 @@ class OutboxItemAdmin(LargeAdmin):
 @admin.register(Secret)
 class SecretAdmin(HistoryAdmin):
     """Which secrets there are; values are never shown, and set with `automate_secret`."""
+
+    empty_hint = "No secret: store one with `manage.py automate_secret set NAME`"
 
     list_display = ("name", "tenant", "version", "key_id", "updated_at")
     list_filter = ("tenant", "key_id")

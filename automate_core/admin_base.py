@@ -12,7 +12,7 @@ from django.contrib import admin
 from django.contrib.auth import get_permission_codename
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.timezone import localtime
@@ -43,6 +43,8 @@ class TenantAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     list_per_page = 50
     show_full_result_count = False
     tenant_path: ClassVar[str] = "tenant_id"
+    empty_hint: ClassVar[str] = ""
+    """What an empty list says: how rows come about."""
     role_to_change: ClassVar[Role] = Role.ADMIN
 
     class Media:
@@ -54,6 +56,16 @@ class TenantAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         found: QuerySet[Any] = reach(request).narrow(manager.all(), self.tenant_path)
         ordering = self.get_ordering(request)
         return found.order_by(*ordering) if ordering else found
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """Show the list; an empty one says how rows come about."""
+        page = super().changelist_view(request, extra_context)
+        context = getattr(page, "context_data", None) or {}
+        if self.empty_hint and "cl" in context and not context["cl"].result_list:
+            context["subtitle"] = self.empty_hint
+        return page
 
     def get_list_filter(self, request: HttpRequest) -> list[Any]:
         """Offer only the tenants the user reaches."""

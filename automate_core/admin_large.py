@@ -56,6 +56,7 @@ class LargeAdmin(HistoryAdmin):
     """
 
     paginator = BoundedPaginator
+    show_facets = admin.ShowFacets.NEVER
     id_fields: ClassVar[tuple[str, ...]] = ("id",)
     trace_field: ClassVar[str | None] = None
     search_help_text = "An id or a trace id finds any row; other text is searched in the newest 10,000 rows."

@@ -55,6 +55,10 @@ class StepRunInline(HistoryInline):
 class EventAdmin(LargeAdmin):
     """What happened."""
 
+    empty_hint = (
+        "No event: emit one with `manage.py automate_emit`, over the API, or let a webhook source receive one"
+    )
+
     list_display = ("type", "source", "tenant", "dedupe_key", "created", "short_id")
     list_filter = ("source", "created_at", "tenant")
     list_select_related = ("tenant",)
@@ -85,6 +89,10 @@ class EventAdmin(LargeAdmin):
 @admin.register(Execution)
 class ExecutionAdmin(LargeAdmin):
     """What ran, how it ended, and its steps."""
+
+    empty_hint = (
+        "No execution: start a workflow with `manage.py automate_run`, or emit an event that triggers one"
+    )
 
     list_display = (
         "short_id", "workflow", "shown_status", "error_code", "created", "took", "tenant",

@@ -20,6 +20,7 @@ from automate_core.models import Role
 class WebhookSourceAdmin(HistoryAdmin):
     """Sources are made with `automate_webhook`; here they are switched, and their secrets rotated."""
 
+    empty_hint = "No webhook source: make one with `manage.py automate_webhook create`"
     list_display = ("slug", "preset", "shown_enabled", "tenant", "type_header", "type_field", "updated_at")
     list_filter = ("is_enabled", "preset", "tenant")
     list_select_related = ("tenant",)

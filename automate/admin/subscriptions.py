@@ -20,6 +20,9 @@ from automate_core.models import Role
 class WebhookSubscriptionAdmin(HistoryAdmin):
     """Subscriptions are made and removed over the API; here they are looked at and switched on and off."""
 
+    empty_hint = (
+        "No subscription: Zapier, or whoever wants events, subscribes at /api/automate/zapier/subscribe/"
+    )
     list_display = (
         "event_type", "host", "shown_enabled", "last_status", "shown_error", "failures", "attempted", "succeeded",
         "tenant",

@@ -44,6 +44,7 @@ class WorkflowVersionInline(HistoryInline):
 class AutomationAdmin(HistoryAdmin):
     """Automations are made and changed through the API and the Studio; here they are switched on and off."""
 
+    empty_hint = "No workflow: make one over the API (POST /api/automate/workflows/) or draw it in the Studio"
     list_display = (
         "slug",
         "name",

@@ -375,3 +375,17 @@ def test_execution_page_costs_the_same_for_one_step_and_for_three(client: Client
             execution=execution, path=path, node_key=path, node_type="set", status="SUCCESS", effect="pure"
         )
     assert queries() == one
+
+
+def test_empty_list_says_how_rows_come_about(client: Client) -> None:
+    text = client.get(url(Event, "changelist")).content.decode()
+    assert "emit one with `manage.py automate_emit`" in text
+    MAKE[Event](1)
+    assert "emit one with" not in client.get(url(Event, "changelist")).content.decode()
+    hinted = {model for model in MODELS if getattr(admin.site._registry[model], "empty_hint", "")}
+    assert hinted >= {Automation, Event, Execution, WebhookSource, Connection, ApiKey, Secret, OutboxItem}
+
+
+def test_large_lists_count_no_choices() -> None:
+    large = [page for page in admin.site._registry.values() if isinstance(page, LargeAdmin)]
+    assert {page.show_facets for page in large} == {admin.ShowFacets.NEVER}
