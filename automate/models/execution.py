@@ -183,9 +183,9 @@ class Execution(TenantOwned):
 class StepRun(TenantOwned):
     """One attempt of one step, addressed by (execution, path, attempt).
 
-    `seq` is the execution's count when the step last changed, `marks` every change with its count. A WAITING step is woken at `wake_at`, by whoever
-    presents the token whose hash is `wake_token`, or by an event of type `wake_event` that `wake_rule` accepts;
-    what it is told then is its `answer`.
+    `seq` is the execution's count when the step last changed, `marks` every change with its count. A WAITING step is
+    woken at `wake_at`, by whoever presents the token whose hash is `wake_token`, or by an event of type `wake_event`
+    that `wake_rule` accepts; what it is told then is its `answer`.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
