@@ -57,4 +57,4 @@ def test_many_runs_at_once_are_all_told_each_in_order(site, worker, key):
             numbers.setdefault(said["execution_id"], []).append(said["seq"])
             if said["type"] in ENDS:
                 ended.add(said["execution_id"])
-    assert numbers == dict.fromkeys(begun, [1, 2, 3, 4, 5, 6])
+    assert numbers == {execution_id: [1, 2, 3, 4, 5, 6] for execution_id in begun}
