@@ -320,7 +320,7 @@ def test_cancel_of_a_queued_execution_ends_it(
         },
     )
     entry = AuditEntry.objects.get(action="execution.cancel")
-    assert (entry.target, entry.after) == (f"execution:{made.pk}", {"reason": "not needed"})
+    assert (entry.target, entry.after["reason"]) == (f"execution:{made.pk}", "not needed")
     assert post(key_client(), f"{url}{made.pk}/cancel/").status_code == 409
 
 

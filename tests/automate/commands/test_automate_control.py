@@ -45,10 +45,15 @@ def test_execution_is_paused_resumed_helped_and_cancelled() -> None:
     with pytest.raises(CommandError, match="is CANCELLED"):
         order(execution, "cancel")
     done = AuditEntry.objects.filter(actor="command:automate_control").order_by("number")
+    stood = {"status": "WAITING", "paused": False, "cancel_requested": False}
+    ended = {"status": "CANCELLED", "paused": False, "cancel_requested": True}
     assert [(entry.action, entry.after) for entry in done] == [
-        ("execution.pause", None), ("execution.resume", None), ("execution.skip", {"path": "hold"}),
-        ("execution.retry", {"path": "other"}), ("execution.cancel", {"reason": "late"}),
-    ]  # fmt: skip
+        ("execution.pause", {**stood, "paused": True}),
+        ("execution.resume", stood),
+        ("execution.skip", {**stood, "path": "hold"}),
+        ("execution.retry", {**stood, "path": "other"}),
+        ("execution.cancel", {**ended, "reason": "late"}),
+    ]
 
 
 def test_execution_at_work_is_asked_to_stop() -> None:

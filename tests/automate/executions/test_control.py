@@ -66,13 +66,16 @@ def a_second_later(at_work):
 # cancel
 
 
+CANCELLED = {"status": "CANCELLED", "paused": False, "cancel_requested": True}
+
+
 def test_queued_execution_is_cancelled_at_once():
     execution = control.cancel(queued(LOG), by="user:1", reason="not needed")
     assert (execution.status, execution.finished_at is not None, execution.seq) == ("CANCELLED", True, 1)
     assert execution.cancel_requested_at is not None
     assert (items(), items("finished")) == ([], ["PENDING"])
     target = f"execution:{execution.id}"
-    assert entries() == [("user:1", "execution.cancel", target, {"reason": "not needed"})]
+    assert entries() == [("user:1", "execution.cancel", target, {**CANCELLED, "reason": "not needed"})]
     drain()
     assert StepRun.objects.count() == 0
 
