@@ -17,7 +17,7 @@ from uuid import UUID
 from django.db import transaction
 
 from automate.enums import ExecutionStatus
-from automate.executions import control, finished
+from automate.executions import control, finished, notices
 from automate.limits import gate, settings
 from automate.limits.refusals import refusals_as_errors
 from automate_core import conf, metrics, sql
@@ -104,9 +104,9 @@ WHERE r.age > r.most - (
 
 _END = """
 UPDATE automate_execution SET status = 'CANCELLED', finished_at = clock_timestamp(), held_at = NULL, paused_at = NULL,
-  seq = seq + 1, error_code = %(code)s, error_summary = %(summary)s
+  seq = seq + 1, marks = marks || 'x' || seq + 1, error_code = %(code)s, error_summary = %(summary)s
 WHERE id = ANY(%(ids)s::uuid[]) AND held_at IS NOT NULL AND finished_at IS NULL
-RETURNING id::text
+RETURNING id::text, seq - 1
 """
 
 # Skips from key to key through the index of what is held.
@@ -252,9 +252,11 @@ def _end(execution_ids: Sequence[str], code: ErrorCodes, summary: str) -> None:
     if not execution_ids:
         return
     params = {"ids": plain(sorted(execution_ids)), "code": code.value, "summary": summary}
-    ended = [row[0] for row in sql.execute(_END, params)]
+    before: dict[str, int] = dict(sql.execute(_END, params))
+    ended = list(before)
     if ended:
         logger.info("admission.ended", extra={"executions": len(ended), "code": code.value})
         finished.promise(ended)
+        notices.announce(before)
         counter = metrics.executions_finished.labels(status=ExecutionStatus.CANCELLED.value)
         transaction.on_commit(lambda: counter.inc(len(ended)), robust=True)

@@ -22,6 +22,7 @@ class AutomateConfig(AppConfig):
         from automate.limits.debounce import DebounceHandler
         from automate.nodes.register import register_nodes
         from automate.outbox_handlers import EngineHandler
+        from automate.realtime import broadcast
         from automate.runtime.builtin import register_builtin_steps
         from automate.schedules import fire_due
         from automate.subscriptions.delivery import DeliveryHandler
@@ -50,3 +51,4 @@ class AutomateConfig(AppConfig):
         doctor.register()
         model_triggers.connect()
         watchers.connect()
+        broadcast.connect()

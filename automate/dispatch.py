@@ -224,7 +224,8 @@ def _begin(match: Match, live: plans.LivePlan, priority: int, policy: RetryPolic
     execution = ExecutionRow(
         id=str(uuid7()), tenant_id=row[1], automation_id=match.route.automation_id, version_id=match.route.version_id,
         event_id=row[0], event_type=row[2], trigger_id=match.route.trigger_id,
-        status=ExecutionStatus.RUNNING.value, context=match.context, trace_id=row[5], cause_execution_id=row[7], depth=row[6], priority=priority,
+        status=ExecutionStatus.RUNNING.value, context=match.context, trace_id=row[5], cause_execution_id=row[7],
+        depth=row[6], priority=priority,
     )  # fmt: skip
     scope = new_scope(event=match.event, row=execution, workflow=live.workflow)
     run = Run(plan=live.plan or Plan((), ()), row=execution, scope=scope, policy=policy, fresh=True)

@@ -48,6 +48,10 @@ class AutomateSettings:
     """First back-off of a retry, before jitter."""
     RETRY_MAX_SECONDS: float = 300.0
     """Longest back-off of a retry."""
+    CHANNEL_LAYER: str = "default"
+    """Alias in CHANNEL_LAYERS of the layer that carries live messages; one over PostgreSQL where there is none."""
+    LIVE_CONNECTIONS: int = 20
+    """Live connections (WebSockets and event streams) one caller may hold at the same time."""
     BODY_LIMIT_BYTES: int = 1_048_576
     """Largest request body accepted under /api/."""
     JSON_DEPTH_LIMIT: int = 64

@@ -28,20 +28,23 @@ SELECT DISTINCT ON (path) id::text, path, node_type, status, effect, error_code,
 FROM automate_steprun WHERE execution_id = %(execution)s::uuid ORDER BY path, attempt DESC
 """
 
+# What is reused is told of after the beginning, each with the one mark of what became of it.
 _COPY = """
 INSERT INTO automate_steprun (id, tenant_id, execution_id, path, node_key, node_type, attempt, status, effect, route,
-  input_data, output_data, variables, error_code, error_message, seq, started_at, finished_at)
+  input_data, output_data, variables, error_code, error_message, seq, marks, started_at, finished_at)
 SELECT k.fresh, s.tenant_id, %(execution)s::uuid, s.path, s.node_key, s.node_type, 1,
   CASE WHEN k.reopened THEN 'RUNNING' ELSE s.status END, s.effect, CASE WHEN k.reopened THEN '' ELSE s.route END,
   s.input_data, CASE WHEN NOT k.reopened THEN s.output_data END, CASE WHEN NOT k.reopened THEN s.variables END,
   CASE WHEN k.reopened THEN '' ELSE s.error_code END, CASE WHEN k.reopened THEN '' ELSE s.error_message END,
-  k.seq, s.started_at, CASE WHEN NOT k.reopened THEN s.finished_at END
+  k.seq + 1, CASE WHEN k.reopened THEN 's' WHEN s.status = 'SUCCESS' THEN 'c' WHEN s.status = 'SKIPPED' THEN 'k'
+    WHEN s.status = 'CANCELLED' THEN 'x' ELSE 'f' END || k.seq + 1,
+  s.started_at, CASE WHEN NOT k.reopened THEN s.finished_at END
 FROM unnest(%(ids)s::uuid[], %(fresh)s::uuid[], %(reopened)s::bool[]) WITH ORDINALITY AS k(id, fresh, reopened, seq)
 JOIN automate_steprun s ON s.id = k.id
 """
 
 _CARRY_OUTPUT = """
-UPDATE automate_execution x SET seq = %(seq)s, output = (
+UPDATE automate_execution x SET seq = %(seq)s, marks = 's1', output = (
   SELECT s.output_data FROM automate_steprun s
   WHERE s.execution_id = x.id AND s.status = 'SUCCESS' AND s.node_type = ANY(%(types)s::text[])
   ORDER BY s.seq DESC LIMIT 1)
@@ -205,5 +208,5 @@ def _reuse(reuse: Reuse, plan: Plan, copy: Execution) -> None:
     }
     sql.execute(_COPY, params)
     types = sorted({node.type for node in plan.every_node() if node.handler.gives_output})
-    sql.execute(_CARRY_OUTPUT, {"execution": str(copy.pk), "seq": len(rows), "types": types})
+    sql.execute(_CARRY_OUTPUT, {"execution": str(copy.pk), "seq": len(rows) + 1, "types": types})
     copy.refresh_from_db()

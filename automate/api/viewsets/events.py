@@ -42,7 +42,7 @@ class EventIngestView(BaseAPIView):
     @_EMIT_SCHEMA
     def post(self, request: Request) -> Response:
         """Emit an event."""
-        return ingest(request)
+        return ingest(request, by=self.principal.id)
 
 
 @extend_schema_view(
@@ -87,10 +87,10 @@ class EventViewSet(BaseReadOnlyViewSet):
     @_EMIT_SCHEMA
     def create(self, request: Request) -> Response:
         """Emit an event."""
-        return ingest(request)
+        return ingest(request, by=self.principal.id)
 
 
-def ingest(request: Request) -> Response:
+def ingest(request: Request, *, by: str) -> Response:
     """Emit the event in the body: 201 the first time its dedupe key is used, 200 after that."""
     serializer = EmitSerializer(data=request.data)
     serializer.is_valid(raise_exception=True)
@@ -98,7 +98,6 @@ def ingest(request: Request) -> Response:
     if given["source"] in OWN_SOURCES:
         message = f"{given['source']!r} is used by the engine itself; choose another"
         raise ValidationFailed.of([Problem("source", message)])
-    by = request.auth.id
     emitted = emit_by(by, given["type"], given["payload"], given["dedupe_key"], source=given["source"])
     body = {"event_id": emitted.event_id, "trace_id": current_trace_id()}
     return Response(body, status=201 if emitted.created else 200)
