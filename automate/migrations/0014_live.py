@@ -26,6 +26,7 @@ class Migration(migrations.Migration):
                 ("expires_at", models.DateTimeField()),
             ],
             options={
+                "verbose_name_plural": "live watches",
                 "constraints": [
                     models.UniqueConstraint(fields=("automation_id", "process"), name="automate_livewatch_once")
                 ],

@@ -13,6 +13,7 @@ class LiveWatch(models.Model):
     expires_at = models.DateTimeField()
 
     class Meta:
+        verbose_name_plural = "live watches"
         constraints = [
             models.UniqueConstraint(fields=["automation_id", "process"], name="automate_livewatch_once")
         ]
