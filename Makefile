@@ -16,7 +16,7 @@ run: $(VENV)/.run-installed ## Start everything on 127.0.0.1:7878 (PORT=...); Ct
 	@exec $(BIN)/python -m config.supervisor
 
 test: $(VENV)/.dev-installed ## Run the whole test suite (ARGS="tests/automate -k name" narrows it, JOBS=1 in one process)
-	@exec $(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile $(ARGS)
+	@exec $(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: $(VENV)/.dev-installed ## Check format, lint, types, imports, migrations and settings
 	$(BIN)/ruff format --check .

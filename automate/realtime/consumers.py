@@ -127,7 +127,7 @@ async def _first_of(*parts: Awaitable[None]) -> None:
 class _Replies:
     """Answers to a client's messages, sent between the others."""
 
-    LIMIT = 100
+    LIMIT = 2 * int(RATE_BURST)
 
     def __init__(self, subscription: Subscription) -> None:
         self._subscription = subscription

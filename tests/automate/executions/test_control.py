@@ -376,7 +376,9 @@ def test_skipped_delay_is_over():
     assert execution.status == "SUCCESS"
     assert StepRun.objects.get(path="after").output_data is True
     assert entries()[0][:2] == ("user:1", "execution.skip")
-    assert entries()[0][3] == {"path": "hold"}
+    assert entries()[0][3] == {
+        "path": "hold", "status": "WAITING", "paused": False, "cancel_requested": False,
+    }  # fmt: skip
 
 
 def test_skipped_step_is_not_tried_again(register_step):

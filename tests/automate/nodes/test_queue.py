@@ -201,7 +201,8 @@ def test_each_message_is_read_and_written_exactly_once_whenever_the_worker_is_lo
         drain()
         execution = finish(Execution.objects.order_by("-id").values_list("id", flat=True)[0])
         assert execution.status == "SUCCESS"
-        assert take(queue="done") == given
+        # What a worker held when it was lost is passed by until its transaction is gone, and read after the rest.
+        assert sorted(take(queue="done")) == given
         assert QueueMessage.objects.count() == 0
         if not lost:
             assert commits > 8
