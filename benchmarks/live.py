@@ -95,13 +95,17 @@ def _crowd(plan: Plan, ours: Installation, web: Child, target: list[str]) -> lis
 
 def _cost(plan: Plan, ours: Installation, target: list[str]) -> list[Measure]:
     rates: dict[str, list[float]] = {"0": [], "1": []}
+    read: list[dict[str, float]] = []
     for _ in range(max(2, plan.runs)):
         for watchers, found in rates.items():
             took = _client(ours, "rate", *target, str(plan.orders), watchers, timeout=plan.timeout)
             found.append(took["rate"])
+            read += [took] if watchers == "1" else []
     return [
         Measure("live: executions, nobody watches", "executions/s", rates["0"]),
-        Measure("live: executions, one watches all", "executions/s", rates["1"], rates["0"]),
+        Measure(
+            "live: executions, one watches all", "executions/s", rates["1"], rates["0"], extra={"read": read}
+        ),
     ]
 
 

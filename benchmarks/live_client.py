@@ -99,34 +99,39 @@ async def _crowd(url: str, workflow: str, key: str, count: int) -> dict[str, flo
 
 
 def rate(url: str, workflow: str, key: str, count: str, watchers: str) -> dict[str, float]:
-    """Queue runs and time them to the last, with so many sockets that read along."""
+    """Queue runs at once and time the worker to the last of them, with so many sockets that read along."""
     return asyncio.run(_rate(url, workflow, key, int(count), int(watchers)))
 
 
 async def _rate(url: str, workflow: str, key: str, count: int, watchers: int) -> dict[str, float]:
     from websockets.asyncio.client import connect
+    from websockets.exceptions import ConnectionClosed
 
-    heard = [0]
+    heard, dropped = [0], [0]
 
     async def read_along() -> None:
-        async with connect(
+        # Comes back when it was dropped for reading too slowly, as a page does.
+        async for socket in connect(
             _socket_url(url, workflow), additional_headers={"X-API-Key": key}, proxy=None
-        ) as socket:
-            async for _ in socket:
-                heard[0] += 1
+        ):
+            try:
+                async for _ in socket:
+                    heard[0] += 1
+            except ConnectionClosed:
+                dropped[0] += 1
 
     reading = [asyncio.create_task(read_along()) for _ in range(watchers)]
     await asyncio.sleep(1.0)
     before = await asyncio.to_thread(_finished)
-    began = time.perf_counter()
     await asyncio.to_thread(_start, count)
+    began = time.perf_counter()
     while await asyncio.to_thread(_finished) < before + count:
-        await asyncio.sleep(0.02)
+        await asyncio.sleep(0.05)
     took = time.perf_counter() - began
     for task in reading:
         task.cancel()
     await asyncio.gather(*reading, return_exceptions=True)
-    return {"rate": count / took, "heard": heard[0]}
+    return {"rate": count / took, "heard": heard[0], "dropped": dropped[0]}
 
 
 def streams(url: str, workflow: str, key: str, count: str) -> dict[str, Any]:
