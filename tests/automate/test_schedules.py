@@ -71,7 +71,7 @@ def test_four_workers_at_once_fire_each_schedule_once():
     start = threading.Barrier(4)
 
     def work(_):
-        start.wait(20)
+        start.wait(60)
         try:
             return [fire_due() for _ in range(3)]
         finally:

@@ -25,7 +25,7 @@ from automate_core.tasks import drain_outbox, reap_outbox, run_duties
 pytestmark = pytest.mark.django_db(transaction=True)
 
 ROOT = Path(__file__).resolve().parents[2]
-PATIENCE_SECONDS = 20.0
+PATIENCE_SECONDS = 60.0
 
 
 class Noting(ItemHandler):

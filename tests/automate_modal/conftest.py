@@ -78,4 +78,4 @@ def worker(transactional_db: None) -> Iterator[None]:
     thread.start()
     yield
     stopping.set()
-    thread.join(20)
+    thread.join(60)

@@ -19,7 +19,7 @@ def test_child_ends_the_whole_group_with_the_block(tmp_path):
         grandchild = int(one.log.read_text())
 
     assert one.process.returncode is not None
-    wait_until(lambda: not _lives(grandchild), what="the grandchild is gone", timeout=10, children=[])
+    wait_until(lambda: not _lives(grandchild), what="the grandchild is gone", timeout=60, children=[])
 
 
 def _lives(pid: int) -> bool:

@@ -195,7 +195,7 @@ class Ledger:
             self._process.stdout.close()
 
     def _order(self, order: str) -> None:
-        httpx.post(f"{self.url}/{order}", timeout=10, trust_env=False).raise_for_status()
+        httpx.post(f"{self.url}/{order}", timeout=60, trust_env=False).raise_for_status()
 
 
 def main() -> None:

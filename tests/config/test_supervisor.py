@@ -138,7 +138,7 @@ def test_children_end_with_a_killed_supervisor_and_the_next_one_starts(run: Call
     supervisor.wait()
 
     assert len(children) == 2
-    _, alive = psutil.wait_procs(children, timeout=20)
+    _, alive = psutil.wait_procs(children, timeout=60)
     assert alive == []
     read_until(run(), "Ctrl-C stops everything")
 

@@ -57,7 +57,7 @@ def server_url(transactional_db: None, front: Callable[[App], App]) -> Iterator[
     sources.forget()
     server = ThreadedServer(front)
     server.thread.start()
-    assert server.is_up.wait(20)
+    assert server.is_up.wait(60)
     yield server.url
     server.should_exit = True
-    server.thread.join(20)
+    server.thread.join(60)

@@ -27,7 +27,7 @@ from tests.factories.engine import drain, lose_workers
 __all__ = ["register_step"]
 
 EXAMPLES = document.examples()
-PATIENCE_SECONDS = 20.0
+PATIENCE_SECONDS = 60.0
 RATE_HEADERS = ("X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset")
 
 

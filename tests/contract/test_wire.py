@@ -55,7 +55,7 @@ class Wire:
         return self.exchange("\r\n".join([*lines, "", ""]).encode("latin-1") + body)
 
     def exchange(self, request: bytes) -> Answer:
-        with socket.create_connection(self.address, timeout=20) as connection:
+        with socket.create_connection(self.address, timeout=60) as connection:
             # A body that is refused may be answered before it is read.
             with contextlib.suppress(BrokenPipeError, ConnectionResetError):
                 connection.sendall(request)

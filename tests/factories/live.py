@@ -17,7 +17,7 @@ from automate_core.outbox.doorbell import Listener
 from automate_core.outbox.drain import Drain, Ring
 from config.processes import SOCKETS
 
-PATIENCE_SECONDS = 20.0
+PATIENCE_SECONDS = 60.0
 
 Follow = Callable[[str], ClientConnection]
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from django.db import connection, transaction
 
-PATIENCE_SECONDS = 20.0
+PATIENCE_SECONDS = 60.0
 
 _BLOCKED = "SELECT count(*) FROM pg_locks WHERE NOT granted AND pg_backend_pid() = ANY(pg_blocking_pids(pid))"
 

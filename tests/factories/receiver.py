@@ -10,7 +10,7 @@ from typing import Any
 
 import orjson
 
-PATIENCE_SECONDS = 20.0
+PATIENCE_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)

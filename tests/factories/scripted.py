@@ -10,7 +10,7 @@ from typing import Any
 from automate_core.outbox.drain import Drain
 from automate_core.steps import Effect, StepContext, StepHandler, StepResult, Wait
 
-PATIENCE_SECONDS = 20.0
+PATIENCE_SECONDS = 60.0
 
 Act = Callable[[Mapping[str, Any], StepContext], Any]
 

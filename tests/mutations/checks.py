@@ -20,7 +20,7 @@ from automate_core.outbox import OutboxReaper, SkipLockedClaimOutboxStore, enque
 from automate_core.outbox.base import ClaimedItem
 from tests.factories.engine import EVENT, drain, lose_workers, node, workflow
 
-PATIENCE_SECONDS = 20.0
+PATIENCE_SECONDS = 60.0
 
 
 def claim_and_lose() -> tuple[SkipLockedClaimOutboxStore, ClaimedItem]:

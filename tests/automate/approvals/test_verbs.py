@@ -264,7 +264,7 @@ def test_votes_at_the_same_time_decide_once(person: Person, pending: Pending) ->
     start, outcomes = threading.Barrier(6), []
 
     def vote(user: Any) -> None:
-        start.wait(20)
+        start.wait(60)
         try:
             outcomes.append(decide(approval, by=user, decision="approve").status)
         except AlreadyClosed:
@@ -276,7 +276,7 @@ def test_votes_at_the_same_time_decide_once(person: Person, pending: Pending) ->
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join(60)
     assert sorted(outcomes) == ["APPROVED", "PENDING", "PENDING", "late", "late", "late"]
     assert (ApprovalVote.objects.count(), len(answer(approval)["output"]["votes"])) == (3, 3)
     assert OutboxItem.objects.filter(kind="execution").count() == 1
@@ -288,7 +288,7 @@ def test_same_voter_twice_at_the_same_time_votes_once(person: Person, pending: P
     start, outcomes = threading.Barrier(2), []
 
     def vote() -> None:
-        start.wait(20)
+        start.wait(60)
         try:
             outcomes.append(decide(approval, by=ada, decision="approve").status)
         except AlreadyVoted:
@@ -300,7 +300,7 @@ def test_same_voter_twice_at_the_same_time_votes_once(person: Person, pending: P
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join(60)
     assert (sorted(outcomes), ApprovalVote.objects.count()) == (["PENDING", "again"], 1)
 
 

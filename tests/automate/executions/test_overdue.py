@@ -136,7 +136,7 @@ def test_workers_looking_at_once_tell_once():
     start = threading.Barrier(4)
 
     def look(_):
-        start.wait(20)
+        start.wait(60)
         try:
             return announce_overdue()
         finally:

@@ -132,7 +132,7 @@ def test_installing_waits_for_a_writer_and_its_change_is_told_once():
                 if cursor.fetchone()[0]:
                     break
         assert not installed.is_set()
-    thread.join(30)
+    thread.join(60)
     Group.objects.create(name="b")
     assert told() == [("created", "a"), ("created", "b")]
 

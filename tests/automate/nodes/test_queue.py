@@ -85,7 +85,7 @@ def test_readers_at_once_never_take_the_same_message() -> None:
 
     def work() -> None:
         try:
-            both.wait(10)
+            both.wait(60)
             while found := take(7):
                 taken.append(found)
         finally:
@@ -95,7 +95,7 @@ def test_readers_at_once_never_take_the_same_message() -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join(60)
     assert sorted(n for batch in taken for n in batch) == list(range(60))
     assert QueueMessage.objects.count() == 0
 
@@ -109,17 +109,17 @@ def test_message_held_by_another_reader_is_passed_over_and_comes_back_when_it_fa
             with transaction.atomic():
                 assert queues.read("jobs", limit=1, tenant_id=DEFAULT_TENANT_ID) == ["a"]
                 held.set()
-                over.wait(20)
+                over.wait(60)
                 transaction.set_rollback(True)
         finally:
             connection.close()
 
     thread = threading.Thread(target=hold)
     thread.start()
-    assert held.wait(20)
+    assert held.wait(60)
     assert take() == ["b"]
     over.set()
-    thread.join(20)
+    thread.join(60)
     assert take() == ["a"]
 
 

@@ -61,7 +61,7 @@ def closed_with(socket: Any) -> int | None:
     """Read a socket to its end; return the code it was closed with."""
     try:
         while True:
-            socket.recv(timeout=20)
+            socket.recv(timeout=60)
     except ConnectionClosed as closed:
         return closed.rcvd.code if closed.rcvd else None
 

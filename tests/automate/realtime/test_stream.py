@@ -25,7 +25,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 def stream(site: Any, execution_id: str, key: str, after: int | None = None) -> Iterator[httpx.Response]:
     headers = {"X-API-Key": key} | ({"Last-Event-ID": str(after)} if after is not None else {})
     url = f"{site.url}/api/automate/executions/{execution_id}/stream/"
-    with httpx.stream("GET", url, headers=headers, timeout=20) as response:
+    with httpx.stream("GET", url, headers=headers, timeout=60) as response:
         yield response
 
 
@@ -74,7 +74,7 @@ def test_stream_joined_in_the_middle_goes_on_to_the_end(site, worker, key, regis
     register_step("held", Effect.IDEMPOTENT, lambda config, context: gate.pass_through() or {"ok": 1})
     workflow(node("one", "merge"), node("held", "held"), node("two", "merge"))
     execution_id = str(run_workflow("orders", {}))
-    assert gate.entered.wait(20)
+    assert gate.entered.wait(60)
     with stream(site, execution_id, key, 2) as response:
         found = []
         for number, said in events(response):

@@ -160,7 +160,7 @@ def test_answer_after_the_time_limit_is_ignored(register_step, gate, worker, mon
         one.turn()
     before = list(StepRun.objects.values())
     gate.open.set()
-    one.inbox.get(timeout=10)()
+    one.inbox.get(timeout=60)()
     one.turn()
     assert list(StepRun.objects.values()) == before
 

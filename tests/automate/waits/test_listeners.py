@@ -183,16 +183,16 @@ def test_event_committed_after_the_wait_was_recorded_wakes_it(waiting_step: Make
         with transaction.atomic():
             ids.append(emit_event("tick", {"n": 1}))
             emitted.set()
-            assert recorded.wait(20)
+            assert recorded.wait(60)
         connection.close()
 
     happen("warm.up", {})
     emitter = threading.Thread(target=emit)
     emitter.start()
-    assert emitted.wait(20)
+    assert emitted.wait(60)
     step = waiting_step(wake_event="tick")
     recorded.set()
-    emitter.join(20)
+    emitter.join(60)
     deliver(ids[0])
     assert heard(step) == {"n": 1}
 
@@ -203,7 +203,7 @@ def test_two_workers_answer_a_step_once(waiting_step: MakeStep) -> None:
     start = threading.Barrier(2)
 
     def work(event_id: str) -> None:
-        start.wait(20)
+        start.wait(60)
         deliver(event_id)
         connection.close()
 
@@ -211,7 +211,7 @@ def test_two_workers_answer_a_step_once(waiting_step: MakeStep) -> None:
     for worker in workers:
         worker.start()
     for worker in workers:
-        worker.join(20)
+        worker.join(60)
     assert heard(step) in ({"n": 0}, {"n": 1})
     assert OutboxItem.objects.filter(kind="execution").count() == 1
 

@@ -11,7 +11,7 @@ import redis
 
 from automate_core.outbox.celery_bell import WAITING_LIMIT, Ringer
 
-PATIENCE_SECONDS = 20.0
+PATIENCE_SECONDS = 60.0
 
 
 class Broker:

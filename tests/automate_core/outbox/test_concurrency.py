@@ -28,7 +28,7 @@ def together(work, count=THREADS):
     start = threading.Barrier(count)
 
     def begin(number):
-        start.wait(20)
+        start.wait(60)
         try:
             return work(number)
         finally:
@@ -161,19 +161,19 @@ def test_keyed_enqueue_waits_for_the_transaction_before_it():
         with transaction.atomic():
             item_id = enqueue(kind="a", payload={}, key="k")
             entered.set()
-            assert finish.wait(20)
+            assert finish.wait(60)
         connection.close()
         return item_id
 
     def late():
-        assert entered.wait(20)
+        assert entered.wait(60)
         item_id = enqueue(kind="a", payload={}, key="k")
         connection.close()
         return item_id
 
     with ThreadPoolExecutor(2) as pool:
         first, second = pool.submit(early), pool.submit(late)
-        assert entered.wait(20)
+        assert entered.wait(60)
         wait_until_somebody_waits_for_a_lock()
         assert not second.done()
         finish.set()
@@ -236,12 +236,12 @@ def test_dedupe_key_of_a_rolled_back_event_is_free_for_the_one_that_waited():
         with transaction.atomic():
             emit_event("paid", {"by": "loser"}, dedupe_key="k")
             entered.set()
-            assert finish.wait(20)
+            assert finish.wait(60)
             transaction.set_rollback(True)
         connection.close()
 
     def winner():
-        assert entered.wait(20)
+        assert entered.wait(60)
         event_id = emit_event("paid", {"by": "winner"}, dedupe_key="k")
         connection.close()
         return event_id
@@ -249,7 +249,7 @@ def test_dedupe_key_of_a_rolled_back_event_is_free_for_the_one_that_waited():
     with ThreadPoolExecutor(2) as pool:
         pool.submit(loser)
         won = pool.submit(winner)
-        assert entered.wait(20)
+        assert entered.wait(60)
         wait_until_somebody_waits_for_a_lock()
         finish.set()
         event_id = won.result()

@@ -171,7 +171,7 @@ def test_repeat_while_the_first_waits_is_409(server_url: str, make_key: Any, mak
     cancelled = client.post(
         f"/api/v1/jobs/{Job.all_tenants.get().id}/cancel/", json={}, headers={"X-Request-ID": "k2"}
     )
-    first.join(30)
+    first.join(60)
     assert (cancelled.status_code, cancelled.json()["status"]) == (200, "CANCELLED")
     assert (answers[0].status_code, answers[0].json()["status"]) == (200, "CANCELLED")
     repeated = client.post(ROUTES[0].format("orders"), json={})

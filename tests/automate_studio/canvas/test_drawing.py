@@ -323,7 +323,7 @@ def test_changes_at_the_same_time_follow_each_other(canvas):
             return {**graph, "nodes": [*graph["nodes"], node]}
 
         try:
-            barrier.wait(20)
+            barrier.wait(60)
             draw(automation, change, by="test")
         except BaseException as error:
             failures.append(error)
@@ -334,7 +334,7 @@ def test_changes_at_the_same_time_follow_each_other(canvas):
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join(60)
     assert failures == []
     drawn = Automation.objects.get(pk=automation.pk).live_version
     assert sorted(node["id"] for node in drawn.graph["nodes"]) == [f"n{number}" for number in range(8)]

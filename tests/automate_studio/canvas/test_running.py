@@ -371,7 +371,7 @@ def test_call_that_takes_too_long_is_given_up(
     canvas: Canvas, scripted: Callable[..., ScriptedStep], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     over = threading.Event()
-    scripted("t.slow", Effect.IDEMPOTENT, lambda config, context: over.wait(20))
+    scripted("t.slow", Effect.IDEMPOTENT, lambda config, context: over.wait(60))
     monkeypatch.setattr(alone, "LONGEST_CALL_SECONDS", 0.05)
     told = ran(canvas, canvas.add("t.slow"))
     over.set()

@@ -168,17 +168,17 @@ def test_call_that_waits_too_long_for_the_one_before_is_409(
             with transaction.atomic():
                 DevelopmentSession.all_tenants.select_for_update().get(name="held")
                 held.set()
-                over.wait(20)
+                over.wait(60)
         finally:
             connection.close()
 
     thread = threading.Thread(target=hold)
     thread.start()
-    assert held.wait(20)
+    assert held.wait(60)
     answer = execute(canvas, node_id, session_id="held")
     free = execute(canvas, node_id, session_id="free")
     over.set()
-    thread.join(20)
+    thread.join(60)
     assert (answer.status_code, answer.json()["code"], answer.headers["Retry-After"]) == (
         409,
         "CONFLICT",

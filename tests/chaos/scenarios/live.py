@@ -121,7 +121,7 @@ def _judge(outcome: Outcome, steady: Watcher, dropped: Watcher) -> None:
     outcome.require(steady.numbers.keys() == finished.keys(), "an execution was not told of")
     outcome.require(len(dropped.states) >= 2, "the socket that dropped did not come back")
     with connect(steady.url, additional_headers={"X-API-Key": steady._key}, proxy=None) as fresh:
-        state = json.loads(fresh.recv(timeout=20))["state"]
+        state = json.loads(fresh.recv(timeout=60))["state"]
     newest = rows(
         "SELECT id::text, status, seq FROM automate_execution ORDER BY created_at DESC, id DESC LIMIT 1"
     )[0]
