@@ -111,6 +111,11 @@ queued AS (
   WHERE {{allowed}} AND (NOT q.on_poke OR {{poked}})
   RETURNING id, payload ->> 'execution_id' AS execution, status)"""
 
+# What another dispatch of the same event had stored already.
+_UNMADE = """
+UNION ALL SELECT NULL, m.id::text, NULL FROM unnest(%(m_id)s::uuid[]) AS m(id)
+WHERE m.id NOT IN (SELECT id FROM made)"""
+
 # A probe of a table that is empty unless somebody looks on.
 _WATCHED = """
 UNION ALL SELECT NULL, NULL, w.automation_id::text FROM automate_livewatch w
@@ -173,13 +178,16 @@ def record(changes: Sequence[Change], *, worker: str, lease_seconds: float) -> R
     statement += "\nSELECT id, NULL::text AS execution, NULL::text AS watched FROM held"
     if queued:
         statement += "\nUNION ALL SELECT id, execution, NULL FROM queued WHERE status = 'CLAIMED'"
+    if made:
+        statement += _UNMADE
     statement += _WATCHED
     params["about"] = plain({row.automation_id for change in changes for row in change.about})
     rows = sql.execute(statement, params)
     return Recorded(
         held=frozenset(row[0] for row in rows if row[1] is None and row[0] is not None),
-        leased={row[1]: row[0] for row in rows if row[1] is not None},
+        leased={row[1]: row[0] for row in rows if row[1] is not None and row[0] is not None},
         watched=frozenset(row[2] for row in rows if row[2] is not None),
+        unmade=frozenset(row[1] for row in rows if row[1] is not None and row[0] is None),
     )
 
 

@@ -124,9 +124,11 @@ class Change:
 class Recorded:
     """The ids of items whose lease still held, and the id of the item each execution goes on under.
 
-    `watched` are those automations of the changes that somebody watches live.
+    `watched` are those automations of the changes that somebody watches live; `unmade` the executions that were not
+    stored, because another dispatch of their event had stored them.
     """
 
     held: frozenset[int]
     leased: dict[str, int]
     watched: frozenset[str] = frozenset()
+    unmade: frozenset[str] = frozenset()

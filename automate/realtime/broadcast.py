@@ -6,16 +6,16 @@ import logging
 from collections.abc import Mapping, Sequence
 
 from automate.executions import notices
-from automate.executions.rows import Change
+from automate.executions.rows import Change, Recorded
 from automate.realtime import history, messages, sender
 
 logger = logging.getLogger(__name__)
 
 
-def send(changes: Sequence[Change], watched: frozenset[str]) -> None:
-    """Say what committed changes of watched automations were; an error is logged and costs nothing else."""
+def send(changes: Sequence[Change], recorded: Recorded) -> None:
+    """Say what was recorded of changes of watched automations; an error is logged and costs nothing else."""
     try:
-        sender.current().put(messages.of_changes(changes, watched))
+        sender.current().put(messages.of_changes(changes, recorded))
     except Exception:
         logger.exception("realtime.broadcast_failed")
 

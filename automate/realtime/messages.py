@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, Protocol
 import orjson
 
 from automate.executions import marks
-from automate.executions.rows import Change
+from automate.executions.rows import Change, Recorded
 
 DEFAULT_ROUTE = "default"
 """The route of a step that named none."""
@@ -87,11 +87,17 @@ class Execution(Protocol):
     marks: str
 
 
-def of_changes(changes: Iterable[Change], watched: frozenset[str]) -> dict[str, list[Message]]:
-    """Return what committed changes say, by automation, of those that are watched; each execution's in order."""
+def of_changes(changes: Iterable[Change], recorded: Recorded) -> dict[str, list[Message]]:
+    """Return what was recorded of changes, by automation, of those that are watched; each execution's in order."""
     found: dict[str, list[Message]] = {}
     for change in changes:
-        about = {row.id: row for row in change.about if row.automation_id in watched}
+        if change.item.id not in recorded.held:
+            continue
+        about = {
+            row.id: row
+            for row in change.about
+            if row.automation_id in recorded.watched and row.id not in recorded.unmade
+        }
         if not about:
             continue
         said = [message for row in about.values() for message in of_execution(row)]

@@ -103,7 +103,7 @@ class Engine(OutboxHandler):
         recorded = self._journal.write(made)
         self._active.clear()
         if recorded.watched:
-            broadcast.send([change for change in made if change.item.id in recorded.held], recorded.watched)
+            broadcast.send(made, recorded)
         for change in made:
             self._settled(change, parties[change.item.id], recorded)
         starting, self._starting = self._starting, []

@@ -60,6 +60,7 @@ class Journal:
         held: set[int] = set()
         leased: dict[str, int] = {}
         watched: set[str] = set()
+        unmade: set[str] = set()
         for change in changes:
             try:
                 one = self._record([change])
@@ -71,7 +72,8 @@ class Journal:
             held |= one.held
             leased |= one.leased
             watched |= one.watched
-        return Recorded(frozenset(held), leased, frozenset(watched))
+            unmade |= one.unmade
+        return Recorded(frozenset(held), leased, frozenset(watched), frozenset(unmade))
 
     def _refused(self, change: Change, error: DatabaseError) -> None:
         """Settle an item whose record the database refuses: its workflow was deleted, or the data is at fault."""
@@ -102,10 +104,15 @@ def _count(changes: Sequence[Change], recorded: Recorded, seconds: float) -> Non
         row.status
         for change in held
         for row in (*change.made, *change.changed)
-        if row.finished_at is not None
+        if row.finished_at is not None and row.id not in recorded.unmade
     )
     for status, count in ended.items():
         metrics.executions_finished.labels(status=str(status)).inc(count)
-    steps = Counter(step.status for change in held for step in change.steps if step.finished_at is not None)
+    steps = Counter(
+        step.status
+        for change in held
+        for step in change.steps
+        if step.finished_at is not None and step.execution_id not in recorded.unmade
+    )
     for status, count in steps.items():
         metrics.steps_finished.labels(status=str(status)).inc(count)
