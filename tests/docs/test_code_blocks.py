@@ -36,7 +36,7 @@ from tests.factories.engine import drain, edge, node, workflow
 
 Names = dict[str, Any]
 
-LANGUAGES = {"", "bash", "console", "json", "python", "sql", "text"}
+LANGUAGES = {"", "bash", "console", "json", "mermaid", "python", "sql", "text"}
 OURS = {
     "automate_api",
     "automate_connectors",

@@ -19,7 +19,7 @@ PAGE = ROOT / "docs" / "tutorial.md"
 
 # A person takes longer to read on than a worker to run three steps; this script does not.
 UNTIL_FINISHED = """
-for _ in $(seq 300); do
+for _ in $(seq 1200); do
   curl -sS "http://127.0.0.1:7878/api/automate/executions/" -H "X-API-Key: $KEY" | grep -q SUCCESS && break
   sleep 0.1
 done
