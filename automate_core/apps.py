@@ -19,9 +19,11 @@ class AutomateCoreConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        """Register system checks and make sure the default tenant exists after migrations."""
+        """Register system checks, guard what servers log, and have a default tenant after migrations."""
         from automate_core import checks  # noqa: F401
+        from automate_core.telemetry import redact_server_logs
 
+        redact_server_logs()
         if getattr(settings, "AUTOMATE", {}).get("CELERY_DOORBELL"):
             from automate_core.outbox import doorbell
             from automate_core.tasks import ringer

@@ -38,8 +38,9 @@ _JSON_TEXT = re.compile(
 )
 _PEM = re.compile(r"-----BEGIN ([A-Z ]*PRIVATE KEY)-----.*?(?:-----END \1-----|\Z)", re.DOTALL)
 _JWT = re.compile(r"\beyJ[A-Za-z0-9_-]{5,}\.eyJ[A-Za-z0-9_-]{5,}\.[A-Za-z0-9_-]*")
-# The tokens of our own one-time links say what they are, wherever they turn up.
+# Our own one-time links and API keys say what they are, wherever they turn up.
 _LINK_TOKEN = re.compile(r"(rsm|apl)_[A-Za-z0-9_-]{43,400}")
+_API_KEY = re.compile(r"ak_[0-9a-f]{8}_[A-Za-z0-9_-]{43}")
 _REFERENCE = re.compile(r"\$(?:secret|env|vault):[\w./#-]{1,200}")
 _JSON_HINTS = (
     "pass",
@@ -80,6 +81,8 @@ def without_evident(text: str) -> str:
     # Substring tests cost a fraction of a regular expression, and most text has none of these.
     if "rsm_" in text or "apl_" in text:
         text = _LINK_TOKEN.sub(REDACTED, text)
+    if "ak_" in text:
+        text = _API_KEY.sub(REDACTED, text)
     if not (" " in text or "=" in text or "@" in text or '"' in text or "eyJ" in text):
         return text
     if "earer" in text or "asic" in text or "EARER" in text or "ASIC" in text or "uthorization" in text:
