@@ -2,6 +2,7 @@
 
 source SLUG SECRET  create a webhook source with the preset `generic`
 workflow JSON       create a workflow
+key                 create an API key
 emit FIRST COUNT    emit orders as events
 enqueue COUNT       put no-op items into the outbox
 run SLUG COUNT [ITEMS]  run a workflow by hand, one execution after the other, with so many items in its input
@@ -41,6 +42,14 @@ def workflow(document: str) -> str:
     from automate.workflows import create_workflow
 
     return str(create_workflow(**json.loads(document), by="benchmarks").id)
+
+
+def key() -> str:
+    """Create an API key that may run workflows; return it."""
+    from automate_api.keys import create_key
+    from automate_core.models import Role, current_tenant_id
+
+    return create_key(name="bench", tenant_id=current_tenant_id(), role=Role.RUNNER, by="benchmarks")[1]
 
 
 def emit(first: int, count: int) -> float:
@@ -168,6 +177,7 @@ def idle(seconds: int) -> dict[str, list[float]]:
 COMMANDS: dict[str, Callable[..., Any]] = {
     "source": source,
     "workflow": workflow,
+    "key": key,
     "emit": emit,
     "enqueue": enqueue,
     "run": run,

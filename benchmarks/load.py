@@ -38,6 +38,7 @@ class Watch:
 class Load:
     """`count` requests, either over `concurrency` connections as fast as answers come, or `rate` a second.
 
+    What requests carry is named in `orders.BODIES`; with a `key` they show that API key instead of a signature.
     With a `watch`, a paced load also notes how long after its sending each order's success was in the store.
     """
 
@@ -50,6 +51,8 @@ class Load:
     first: int = 0
     method: str = "POST"
     watch: Watch | None = None
+    carries: str = "webhook"
+    key: str = ""
 
 
 @dataclass(slots=True)
@@ -158,8 +161,9 @@ class _Recorder:
 
     def __init__(self, load: Load) -> None:
         self._requests = orders.requests(
-            path=load.path, secret=load.secret, count=load.count, first=load.first, method=load.method
-        )
+            path=load.path, secret=load.secret, count=load.count, first=load.first, method=load.method,
+            carries=load.carries, key=load.key,
+        )  # fmt: skip
         self._sent = [0.0] * load.count
         self._seconds = [0.0] * load.count
         self._statuses: Counter[int] = Counter()

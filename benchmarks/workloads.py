@@ -6,6 +6,7 @@ import timeit
 from collections.abc import Callable, Sequence
 
 from benchmarks.drains import engine, w2, w3
+from benchmarks.emits import emits
 from benchmarks.flow import foreach, parallel, schedules, waiting
 from benchmarks.ingest import http, ingest, latency, w1, w1_effects
 from benchmarks.lists import lists
@@ -46,6 +47,7 @@ WORKLOADS: dict[str, Callable[[Plan], Sequence[Measure]]] = {
     "engine": engine,
     "rules": rules,
     "http": http,
+    "emits": emits,
     "lists": lists,
     "foreach": foreach,
     "parallel": parallel,
