@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -42,9 +43,20 @@ def publish(
     automation.save(update_fields=["live_version", "updated_at"])
 
 
+def digest_of(content: Any) -> str:
+    """Return the SHA-256 of JSON content, hexadecimal, whatever the order of its keys.
+
+    A number beyond 64 bits counts as the float it was sent as: jsonb gives 1e300 back as an integer of 301 digits.
+    """
+    try:
+        text = orjson.dumps(content, option=orjson.OPT_SORT_KEYS)
+    except TypeError:
+        text = orjson.dumps(orjson.loads(json.dumps(content)), option=orjson.OPT_SORT_KEYS)
+    return hashlib.sha256(text).hexdigest()
+
+
 def _digest(graph: Mapping[str, Any], kind: str, config: Mapping[str, Any]) -> str:
-    content = {"graph": graph, "trigger_type": kind, "trigger_config": config}
-    return hashlib.sha256(orjson.dumps(content, option=orjson.OPT_SORT_KEYS)).hexdigest()
+    return digest_of({"graph": graph, "trigger_type": kind, "trigger_config": config})
 
 
 def _replace_trigger(automation: Automation, kind: str, config: dict[str, Any]) -> None:

@@ -5,12 +5,10 @@ What is drawn may be a draft: it becomes a version once it compiles. Where nodes
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-import orjson
 from django.db import IntegrityError, transaction
 from django.utils.text import slugify
 
@@ -18,7 +16,7 @@ from automate.drawings import drawn_graph, is_position, kept_positions, position
 from automate.enums import TriggerType
 from automate.graph import graph_problems
 from automate.models import Automation
-from automate.publishing import publish
+from automate.publishing import digest_of, publish
 from automate.runtime.plans import find_handler
 from automate.triggers import trigger_problems
 from automate_core import audit
@@ -276,7 +274,7 @@ def _slug_taken(slug: str) -> ValidationFailed:
 
 
 def _facts(automation: Automation) -> dict[str, Any]:
-    live, drawing = automation.live_version, [automation.draft, automation.layout]
+    live = automation.live_version
     return {
         "name": automation.name,
         "slug": automation.slug,
@@ -285,7 +283,7 @@ def _facts(automation: Automation) -> dict[str, Any]:
         "version": live.number if live else None,
         "content_hash": live.content_hash if live else None,
         "draft": automation.draft is not None,
-        "drawing_hash": hashlib.sha256(orjson.dumps(drawing, option=orjson.OPT_SORT_KEYS)).hexdigest(),
+        "drawing_hash": digest_of([automation.draft, automation.layout]),
     }
 
 

@@ -14,7 +14,7 @@ def outputs_of(automation: Automation, node_ids: Iterable[str]) -> dict[str, Any
     """Return the outputs of those of these nodes that gave any, by node id.
 
     What a node gave when it was tried out alone comes first, then the newest execution of the workflow. Of a node in
-    a loop it is what its last iteration gave.
+    a loop it is what its last iteration gave; of the loop, what it gave when it was over.
     """
     wanted = list(node_ids)
     tried = {key: data.output_data for key, data in node_data.load_all(automation).items() if key in wanted}
@@ -22,8 +22,10 @@ def outputs_of(automation: Automation, node_ids: Iterable[str]) -> dict[str, Any
     newest = newest_execution(automation)
     if newest is None or not missing:
         return tried
+    # The record of an iteration, `loop[0]`, has the loop's key too.
     ran = (
         StepRun.all_tenants.filter(execution=newest, node_key__in=missing, status=StepStatus.SUCCESS)
+        .exclude(path__endswith="]")
         .order_by("node_key", "-id")
         .distinct("node_key")
         .values_list("node_key", "output_data")

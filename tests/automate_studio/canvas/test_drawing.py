@@ -203,6 +203,18 @@ def test_graph_without_positions_leaves_nodes_where_they_are(canvas):
     assert canvas.automation.layout == {}
 
 
+@pytest.mark.parametrize("number", [1e300, -1e300, 10**30])
+def test_number_beyond_64_bits_leaves_the_workflow_as_it_was_to_edit(canvas, number):
+    form = {"output": {"n": number}}
+    node_id = canvas.add("transform", form, position={"x": number, "y": 0})
+    before = versions()
+    assert rest(canvas, {"description": "still here"}).status_code == 200
+    assert canvas.patch(f"nodes/{node_id}/", {"form_values": form}).status_code == 200
+    assert canvas.patch(f"nodes/{node_id}/position/", {"position": {"x": 1, "y": 2}}).status_code == 200
+    assert versions() == before
+    assert canvas.delete(f"nodes/{node_id}/remove/").status_code == 200
+
+
 def test_restored_version_keeps_the_drawing(canvas):
     node_id = canvas.add("transform", OUTPUT, position={"x": 3, "y": 4})
     canvas.patch(f"nodes/{node_id}/", {"form_values": {"output": 2}})

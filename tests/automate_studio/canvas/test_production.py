@@ -265,6 +265,21 @@ def test_data_of_nodes_is_that_of_the_last_run_until_a_node_is_tried_alone(canva
     assert nodes[second]["output_data"] == [2]
 
 
+def test_output_of_a_loop_is_its_own_and_that_of_its_body_the_last_iterations(canvas):
+    outer = canvas.add("for-each", {"items": [1, 2]})
+    inner = canvas.add("for-each", {"items": ["{{ item }}", 9]})
+    body = canvas.add("transform", {"output": "{{ item }}"})
+    after = canvas.add("transform", {"output": 0})
+    canvas.connect(outer, inner, source_handle="item")
+    canvas.connect(inner, body, source_handle="item")
+    canvas.connect(outer, after, source_handle="done")
+    canvas.post("start_execution/")
+    drain()
+    outputs = {node["id"]: node["output_data"] for node in canvas.get("canvas_data/").json()["nodes"]}
+    assert (outputs[outer]["count"], outputs[inner]["results"], outputs[body]) == (2, [2, 9], 9)
+    assert canvas.get(f"nodes/{after}/input/").json() == {"input_data": {outer: outputs[outer]}}
+
+
 def test_input_is_gathered_from_every_source_and_from_the_one_before_where_nothing_is_connected(canvas):
     first, second, third = (canvas.add("transform", {"output": {"n": n}}) for n in range(3))
     canvas.post("start_execution/")
