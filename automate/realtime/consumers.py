@@ -18,9 +18,10 @@ import psycopg
 from django.db import Error as DatabaseError
 
 from automate.realtime import handshake, hub
-from automate.realtime.handshake import Refused, Ticket, WrongOrigin
+from automate.realtime.handshake import TOO_MANY, RateLimited, Refused, Ticket, WrongOrigin
 from automate.realtime.presence import TooManyConnections
 from automate.realtime.subscriptions import Subscription, TooSlow
+from automate_api.errors import Failure
 from automate_core import conf
 from automate_core.errors import AutomateError
 
@@ -39,7 +40,7 @@ RECHECK_SECONDS = (40.0, 55.0)
 CLOSE_SECONDS = 2.0
 """How long a connection may take to be told why it ends."""
 
-TOO_BIG, POLICY, INTERNAL, TRY_LATER, TOO_MANY = 1009, 1008, 1011, 1013, 4429
+TOO_BIG, POLICY, TRY_LATER = 1009, 1008, 1013
 
 
 class Closing(Exception):
@@ -64,6 +65,9 @@ async def workflow_socket(scope: Event, receive: Receive, send: Send) -> None:
     except WrongOrigin:
         await send({"type": "websocket.close", "code": handshake.FORBIDDEN})
         return
+    except RateLimited as limited:
+        await deny(scope, send, limited.failure)
+        return
     except Refused as refused:
         await _accept(scope, send)
         await _close(send, refused.close_code, refused.message)
@@ -80,6 +84,18 @@ async def workflow_socket(scope: Event, receive: Receive, send: Send) -> None:
         await _close(send, closing.code, closing.reason)
     except Left:
         pass
+
+
+async def deny(scope: Event, send: Send, failure: Failure) -> None:
+    """Answer a handshake with an error of the API instead of a connection, where the server can do that."""
+    if "websocket.http.response" not in scope.get("extensions", {}):
+        await send({"type": "websocket.close", "code": TOO_MANY, "reason": failure.message})
+        return
+    headers = {"Content-Type": "application/json", "Cache-Control": "no-store", **failure.headers}
+    pairs = [(name.lower().encode(), value.encode("latin-1")) for name, value in headers.items()]
+    await send({"type": "websocket.http.response.start", "status": failure.status, "headers": pairs})
+    body = orjson.dumps(failure.body(scope["path"]))
+    await send({"type": "websocket.http.response.body", "body": body})
 
 
 async def _serve(scope: Event, workflow_id: UUID, ticket: Ticket, receive: Receive, send: Send) -> None:
@@ -217,7 +233,7 @@ async def _guard(scope: Event, workflow_id: UUID, subscription: Subscription) ->
         except TimeoutError:
             pass
         try:
-            await handshake.admit(scope, workflow_id)
+            await handshake.admit_again(scope, workflow_id)
         except Refused as refused:
             raise Closing(refused.close_code, refused.message) from refused
         except DatabaseError as error:

@@ -8,15 +8,13 @@ from typing import Any, cast
 from channels.routing import URLRouter
 from django.urls import path
 
-from automate.realtime.consumers import workflow_socket
-from automate.realtime.handshake import without_token
+from automate.realtime.consumers import deny, workflow_socket
+from automate.realtime.handshake import NOT_FOUND, RateLimited, count_stray, without_token
 
 App = Callable[[Any, Any, Any], Awaitable[None]]
 
 # Channels' router takes an application where Django takes a view.
 websocket_urlpatterns = [path("ws/workflow/<uuid:workflow_id>/", cast(Any, workflow_socket))]
-
-NO_SUCH_ROUTE = 4404
 
 
 def hide_tokens(app: App) -> App:
@@ -41,7 +39,12 @@ def sockets() -> App:
             if "No route found" not in str(error):
                 raise
             await receive()
+            try:
+                await count_stray(scope)
+            except RateLimited as limited:
+                await deny(scope, send, limited.failure)
+                return
             await send({"type": "websocket.accept"})
-            await send({"type": "websocket.close", "code": NO_SUCH_ROUTE, "reason": "Not found"})
+            await send({"type": "websocket.close", "code": NOT_FOUND, "reason": "Not found"})
 
     return hide_tokens(routed)

@@ -9,6 +9,7 @@ from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
+import httpx
 import pytest
 from django.conf import settings as django_settings
 from django.contrib.auth import get_user_model
@@ -16,12 +17,13 @@ from django.test import Client
 from django.utils import timezone
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
+from automate.realtime import handshake
 from automate_api import keys, tokens
 from automate_api.models import ApiKey
 from automate_core.context import tenant_scope
 from automate_core.models import Membership, Role, Tenant
 from tests.factories.engine import node, workflow
-from tests.factories.live import hear
+from tests.factories.live import PATIENCE_SECONDS, hear
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -61,7 +63,7 @@ def closed_with(socket: Any) -> int | None:
     """Read a socket to its end; return the code it was closed with."""
     try:
         while True:
-            socket.recv(timeout=60)
+            socket.recv(timeout=PATIENCE_SECONDS)
     except ConnectionClosed as closed:
         return closed.rcvd.code if closed.rcvd else None
 
@@ -154,7 +156,9 @@ def test_right_that_is_lost_closes_the_socket(loss, site, automation, user, cook
     elif loss == "expired":
         access = tokens.AccessToken.for_user(user)
         access["session"] = tokens._session_claim(user)
-        access.set_exp(lifetime=timedelta(seconds=2))
+        began = time.monotonic()
+        first(site, automation, **given)
+        access.set_exp(lifetime=timedelta(seconds=2 + 5 * (time.monotonic() - began)))
         given = {"query": f"?token={access}"}
     with site.follow(automation.id, **given) as socket:
         assert hear(socket)["type"] == "state_sync"
@@ -173,6 +177,81 @@ def test_right_that_is_lost_closes_the_socket(loss, site, automation, user, cook
         assert closed_with(socket) == (4403 if loss == "membership removed" else 4401)
 
 
+def denied(site: Any, automation: Any, **given: Any) -> Any:
+    """Return the answer to a handshake that is refused before the socket opens; None for a socket."""
+    try:
+        with (
+            site.follow(getattr(automation, "id", automation), **given) as socket,
+            suppress(ConnectionClosed),
+        ):
+            hear(socket)
+    except InvalidStatus as refused:
+        return refused.response
+    return None
+
+
+@pytest.fixture
+def tight(settings: Any) -> int:
+    """Let one caller, or one address, make three requests a day."""
+    settings.AUTOMATE_API = {
+        **settings.AUTOMATE_API,
+        "RATE_STANDARD": "3/day",
+        "RATE_STORAGE": "calm-memory://",
+    }
+    return 3
+
+
+def test_handshakes_of_one_caller_are_limited_with_its_requests(site, automation, make_key, tight):
+    mine, theirs = make_key(), make_key()
+    url = f"{site.url}/api/automate/workflows/"
+    assert httpx.get(url, headers={"X-API-Key": mine}, timeout=20).status_code == 200
+    assert [first(site, automation, key=mine) for _ in range(2)] == ["state_sync"] * 2
+    answer = denied(site, automation, key=mine)
+    assert (answer.status_code, json.loads(answer.body)["error"]["code"]) == (429, "RATE_LIMITED")
+    assert (answer.headers["X-RateLimit-Limit"], answer.headers["X-RateLimit-Remaining"]) == ("3", "0")
+    assert int(answer.headers["Retry-After"]) > 0
+    assert httpx.get(url, headers={"X-API-Key": mine}, timeout=20).status_code == 429
+    assert first(site, automation, key=theirs) == "state_sync"
+
+
+@pytest.mark.parametrize("way", ["no credential", "bad credential", "no socket there", "foreign page"])
+def test_handshakes_of_nobody_are_limited_by_address(way, site, automation, key, cookie, tight):
+    given: dict[str, Any] = {
+        "no credential": {},
+        "bad credential": {"query": "?token=nonsense"},
+        "no socket there": {},
+        "foreign page": {"headers": {"Cookie": cookie}, "origin": "https://evil.example"},
+    }[way]
+    where = "not-a-uuid" if way == "no socket there" else automation
+    usual = {"foreign page": 403, "no socket there": 4404}.get(way, 4401)
+    assert [first(site, where, **given) for _ in range(tight + 1)] == [usual] * tight + [429]
+    assert first(site, automation, key=key) == "state_sync"
+
+
+def test_looking_again_whether_a_caller_may_look_counts_for_nothing(
+    site, automation, make_key, tight, monkeypatch
+):
+    monkeypatch.setattr("automate.realtime.consumers.RECHECK_SECONDS", (0.01, 0.02))
+    key, looked = make_key(), []
+    again = handshake.admit_again
+
+    async def counted(*args: Any, **given: Any) -> Any:
+        ticket = await again(*args, **given)
+        looked.append(ticket)
+        return ticket
+
+    monkeypatch.setattr(handshake, "admit_again", counted)
+    with site.follow(automation.id, key=key) as socket:
+        hear(socket)
+        deadline = time.monotonic() + 60
+        while len(looked) <= 2 * tight:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        socket.send('{"type":"ping"}')
+        assert hear(socket)["type"] == "pong"
+    assert first(site, automation, key=key) == "state_sync"
+
+
 def test_connections_of_one_caller_are_counted(site, automation, make_key, settings):
     settings.AUTOMATE = {**settings.AUTOMATE, "LIVE_CONNECTIONS": 2}
     mine, theirs = make_key(), make_key()
@@ -180,7 +259,11 @@ def test_connections_of_one_caller_are_counted(site, automation, make_key, setti
         assert {hear(one)["type"], hear(two)["type"]} == {"state_sync"}
         assert first(site, automation, key=mine) == 4429
         assert first(site, automation, key=theirs) == "state_sync"
-    assert first(site, automation, key=mine) == "state_sync"
+    # The server hears that a connection was closed after its client knows.
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while (said := first(site, automation, key=mine)) == 4429 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert said == "state_sync"
 
 
 def test_messages_of_the_client_are_answered(site, automation, key):
