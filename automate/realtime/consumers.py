@@ -40,7 +40,11 @@ RECHECK_SECONDS = (40.0, 55.0)
 CLOSE_SECONDS = 2.0
 """How long a connection may take to be told why it ends."""
 
+STUCK_SECONDS = 10.0
+"""How long a client may take nothing of a piece of what waits for it."""
+
 TOO_BIG, POLICY, TRY_LATER = 1009, 1008, 1013
+TOO_SLOW = "The connection reads too slowly; connect again"
 
 
 class Closing(Exception):
@@ -94,8 +98,7 @@ async def deny(scope: Event, send: Send, failure: Failure) -> None:
     headers = {"Content-Type": "application/json", "Cache-Control": "no-store", **failure.headers}
     pairs = [(name.lower().encode(), value.encode("latin-1")) for name, value in headers.items()]
     await send({"type": "websocket.http.response.start", "status": failure.status, "headers": pairs})
-    body = orjson.dumps(failure.body(scope["path"]))
-    await send({"type": "websocket.http.response.body", "body": body})
+    await send({"type": "websocket.http.response.body", "body": orjson.dumps(failure.body(scope["path"]))})
 
 
 async def _serve(scope: Event, workflow_id: UUID, ticket: Ticket, receive: Receive, send: Send) -> None:
@@ -208,12 +211,14 @@ async def _write(send: Send, here: hub.Hub, subscription: Subscription, replies:
                 subscription.resync = False
                 state = await here.state(subscription)
                 await send({"type": "websocket.send", "text": _state_sync(state)})
-            for reply in replies.take():
-                await send({"type": "websocket.send", "text": reply})
-            for message in said:
-                await send({"type": "websocket.send", "text": message.text})
-    except TooSlow:
-        raise Closing(TRY_LATER, "The connection reads too slowly; connect again") from None
+            async with asyncio.timeout(STUCK_SECONDS):
+                for reply in replies.take():
+                    await send({"type": "websocket.send", "text": reply})
+                for message in said:
+                    await send({"type": "websocket.send", "text": message.text})
+            await asyncio.sleep(0)  # sends that need not wait let nobody else have a turn
+    except (TooSlow, TimeoutError):
+        raise Closing(TRY_LATER, TOO_SLOW) from None
     except OSError:
         raise Left from None
 
@@ -229,7 +234,7 @@ async def _guard(scope: Event, workflow_id: UUID, subscription: Subscription) ->
         try:
             async with asyncio.timeout(random.uniform(*RECHECK_SECONDS)):  # noqa: S311 - spreads load
                 await subscription.is_lost.wait()
-            raise Closing(TRY_LATER, "The connection reads too slowly; connect again")
+            raise Closing(TRY_LATER, TOO_SLOW)
         except TimeoutError:
             pass
         try:

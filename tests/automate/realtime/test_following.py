@@ -8,7 +8,7 @@ from django.db import transaction
 from automate.events import run_workflow
 from automate.models import Execution
 from automate_core.steps import Effect, StepResult
-from tests.factories.engine import node, workflow
+from tests.factories.engine import edge, node, workflow
 from tests.factories.live import hear, hear_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -58,3 +58,18 @@ def test_many_runs_at_once_are_all_told_each_in_order(site, worker, key):
             if said["type"] in ENDS:
                 ended.add(said["execution_id"])
     assert numbers == {execution_id: [1, 2, 3, 4, 5, 6] for execution_id in begun}
+
+
+def test_reader_who_goes_on_reading_gets_every_message_of_a_burst(site, worker, key):
+    automation = workflow(
+        node("each", "for_each", {"items": list(range(1_250))}),
+        node("one", "merge"),
+        edges=[edge("each", "one", "item")],
+    )
+    with site.follow(automation.id, key=key) as socket:
+        hear(socket)
+        run_workflow("orders", {})
+        heard = hear_until(socket, *ENDS)
+    assert [one["seq"] for one in heard] == list(range(1, len(heard) + 1))
+    assert len(heard) > 5_000
+    assert heard[-1]["type"] == "workflow_completed"

@@ -90,7 +90,8 @@ def test_listener_that_is_terminated_listens_again(site, worker, key):
                 "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity"
                 " WHERE datname = current_database() AND query LIKE 'LISTEN \"automate_live\"%%'"
             )
-            assert cursor.fetchone()[0] == 1
+            # One, unless that of the test before has not gone yet.
+            assert cursor.fetchone()[0] >= 1
         run_workflow("orders", {})
         assert [one["seq"] for one in hear_until(socket, *ENDS)] == [1, 2, 3, 4]
         run_workflow("orders", {})
@@ -211,8 +212,13 @@ def test_nobody_watching_leaves_no_trace_and_says_nothing(site, worker, key, mon
     assert sent == []
 
 
-def test_slow_reader_is_dropped_and_others_are_not(site, worker, key, register_step, monkeypatch):
-    monkeypatch.setattr("automate.realtime.subscriptions.QUEUE_LIMIT", 300)
+@pytest.mark.parametrize(
+    ("limit", "value"),
+    [("subscriptions.QUEUE_LIMIT_BYTES", 200_000), ("consumers.STUCK_SECONDS", 0.5)],
+    ids=["too much waits", "nothing is taken"],
+)
+def test_reader_who_takes_nothing_is_dropped(limit, value, site, worker, key, monkeypatch):
+    monkeypatch.setattr(f"automate.realtime.{limit}", value)
     automation = workflow(
         node("each", "for_each", {"items": list(range(2_000))}),
         node("log", "logging", {"message": "x" * 3_000}),
@@ -230,6 +236,6 @@ def test_slow_reader_is_dropped_and_others_are_not(site, worker, key, register_s
         assert time.monotonic() < until
     run_workflow("orders", {})
     while LiveSeat.objects.exists():
-        assert time.monotonic() < until + 40, "the slow reader was never dropped"
+        assert time.monotonic() < until + 60, "the slow reader was never dropped"
         time.sleep(0.1)
     raw.close()
