@@ -14,7 +14,8 @@ import pytest
 
 from automate.models import Event
 from tests.celery.deployment import Deployment
-from tests.chaos.cluster import ROOT, free_port
+from tests.chaos.cluster import ROOT
+from tests.factories.ports import free_port
 
 EMIT = """
 import sys, time, django
@@ -28,7 +29,7 @@ if broker == "there":
     import redis
     from django.conf import settings
     client = redis.Redis.from_url(settings.REDIS_URL)
-    end = time.monotonic() + 20
+    end = time.monotonic() + 60
     while not client.llen("automate") and time.monotonic() < end:
         time.sleep(0.02)
     print(client.lindex("automate", 0).decode())
@@ -39,7 +40,7 @@ def emit_in_process(deployment: Deployment, kind: str, broker: str, redis_url: s
     """Emit 20 events in a process that rings Celery; return what it printed."""
     ran = subprocess.run(
         [sys.executable, "-c", EMIT, kind, broker], cwd=ROOT, env={**deployment.env, "REDIS_URL": redis_url},
-        capture_output=True, text=True, timeout=30,
+        capture_output=True, text=True, timeout=150,
     )  # fmt: skip
     assert ran.returncode == 0, ran.stderr
     return ran.stdout

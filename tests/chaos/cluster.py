@@ -16,9 +16,10 @@ from pathlib import Path
 
 from config import embedded
 from config.postgres_process import postmaster_pid
+from tests.factories.ports import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
-STOP_SECONDS = 30.0
+STOP_SECONDS = 90.0
 
 
 class Postgres:
@@ -41,7 +42,7 @@ class Postgres:
 
     def stop(self) -> None:
         """Stop for good."""
-        embedded.stop_postgres(self._directory, limit_seconds=10.0)
+        embedded.stop_postgres(self._directory, limit_seconds=60.0)
 
 
 class Valkey:
@@ -62,11 +63,11 @@ class Valkey:
             [program, *options, "--dir", str(self._directory)],
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
         )  # fmt: skip
-        wait_until(lambda: accepts(self.port), "Valkey accepts connections", 10)
+        wait_until(lambda: accepts(self.port), "Valkey accepts connections", 60)
 
     def flush(self) -> None:
         """Forget everything."""
-        with socket.create_connection(("127.0.0.1", self.port), 5) as connection:
+        with socket.create_connection(("127.0.0.1", self.port), 60) as connection:
             connection.sendall(b"*1\r\n$8\r\nFLUSHALL\r\n")
             connection.recv(64)
 
@@ -208,13 +209,6 @@ def wait_until(happened: object, what: str, seconds: float, *, poll: float = 0.0
             raise NotInTime(f"not within {seconds:g} s: {what}")
         time.sleep(poll)
     return time.monotonic() - began
-
-
-def free_port() -> int:
-    """Return a loopback port nothing listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def accepts(port: int) -> bool:

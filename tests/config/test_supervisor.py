@@ -19,6 +19,7 @@ from django.core.exceptions import ImproperlyConfigured
 from automate_core.errors import AutomateError
 from config.plan import Plan
 from config.supervisor import check_port, children_of, lock_data_dir
+from tests.factories.ports import free_port
 
 TINY = [sys.executable, "-m", "tests.config.tiny_supervisor"]
 Running = subprocess.Popen[str]
@@ -26,9 +27,7 @@ Running = subprocess.Popen[str]
 
 @pytest.fixture
 def port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    return free_port()
 
 
 @pytest.fixture
@@ -64,6 +63,15 @@ def read_until(process: Running, pattern: str) -> re.Match[str]:
     pytest.fail(f"{pattern!r} was never printed, only: {''.join(lines)}")
 
 
+def read_until_up(process: Running) -> int:
+    """Read until everything has started, in whatever order it says so; return the worker's process id."""
+    first = read_until(process, r"worker is (\d+)|Ctrl-C stops everything")
+    if first[1]:
+        read_until(process, "Ctrl-C stops everything")
+        return int(first[1])
+    return int(read_until(process, r"worker is (\d+)")[1])
+
+
 def left_in_session(process: Running) -> list[psutil.Process]:
     left = []
     for candidate in psutil.process_iter():
@@ -80,7 +88,7 @@ def test_a_stop_signal_ends_everything_and_exits_0(
     run: Callable[..., Running], number: signal.Signals
 ) -> None:
     supervisor = run()
-    read_until(supervisor, "Ctrl-C stops everything")
+    read_until_up(supervisor)
     supervisor.send_signal(number)
     output, _ = supervisor.communicate()
 
@@ -91,7 +99,7 @@ def test_a_stop_signal_ends_everything_and_exits_0(
 
 def test_a_second_signal_ends_a_process_that_ignores_the_first(run: Callable[..., Running]) -> None:
     supervisor = run("deaf")
-    read_until(supervisor, "Ctrl-C stops everything")
+    read_until_up(supervisor)
     supervisor.send_signal(signal.SIGINT)
     read_until(supervisor, "Stopping")
     supervisor.send_signal(signal.SIGINT)
@@ -103,8 +111,7 @@ def test_a_second_signal_ends_a_process_that_ignores_the_first(run: Callable[...
 
 def test_a_killed_worker_is_started_again_and_it_says_so(run: Callable[..., Running]) -> None:
     supervisor = run()
-    first = int(read_until(supervisor, r"worker is (\d+)")[1])
-    read_until(supervisor, "Ctrl-C stops everything")
+    first = read_until_up(supervisor)
     os.kill(first, signal.SIGKILL)
     read_until(supervisor, r"^worker-1 was killed by SIGKILL; starting it again in 0\.5 s$")
 
@@ -113,7 +120,7 @@ def test_a_killed_worker_is_started_again_and_it_says_so(run: Callable[..., Runn
 
 def test_a_killed_web_process_answers_again(run: Callable[..., Running], port: int) -> None:
     supervisor = run()
-    read_until(supervisor, "Ctrl-C stops everything")
+    read_until_up(supervisor)
     web = next(
         child for child in psutil.Process(supervisor.pid).children() if child.cmdline()[-1] == str(port)
     )
@@ -132,7 +139,7 @@ def test_a_killed_web_process_answers_again(run: Callable[..., Running], port: i
 
 def test_children_end_with_a_killed_supervisor_and_the_next_one_starts(run: Callable[..., Running]) -> None:
     supervisor = run()
-    read_until(supervisor, "Ctrl-C stops everything")
+    read_until_up(supervisor)
     children = psutil.Process(supervisor.pid).children()
     supervisor.kill()
     supervisor.wait()

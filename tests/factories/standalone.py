@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+from tests.factories.ports import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -41,32 +43,31 @@ class Standalone:
 
 def environment(data: Path) -> dict[str, str]:
     """Return the environment of a project with its data in `data` and nothing of this process's own."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = str(probe.getsockname()[1])
     inherited = ("DATABASE_URL", "SECRET_KEY", "REDIS_URL")
     kept = {name: value for name, value in os.environ.items() if name not in inherited}
-    mine = {"PORT": port, "AUTOMATE_DATA_DIR": str(data), "AUTOMATE_WORKERS": "1"}
+    mine = {"PORT": str(free_port()), "AUTOMATE_DATA_DIR": str(data), "AUTOMATE_WORKERS": "1"}
     return {**kept, **mine, "DJANGO_SETTINGS_MODULE": "config.settings.local", "PYTHONPATH": str(ROOT)}
 
 
 @contextmanager
 def running(environment: dict[str, str]) -> Iterator[Standalone]:
     """Run the project while the block does."""
-    started = subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, "-m", "config.supervisor"],
         cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
-    )  # fmt: skip
-    assert started.stdout is not None
-    try:
-        said = []
-        for line in started.stdout:
-            said.append(line)
-            if line.startswith("Ctrl-C stops everything"):
-                break
-        else:
-            raise AssertionError("".join(said))
-        yield Standalone(f"http://127.0.0.1:{environment['PORT']}", "".join(said))
-    finally:
-        started.send_signal(signal.SIGTERM)
-        started.communicate(timeout=60)
+    ) as started:  # fmt: skip
+        assert started.stdout is not None
+        try:
+            said = []
+            for line in started.stdout:
+                said.append(line)
+                if line.startswith("Ctrl-C stops everything"):
+                    break
+            else:
+                raise AssertionError("".join(said))
+            # What it says from now on is read too: a full pipe would hold it up.
+            threading.Thread(target=started.stdout.read, daemon=True).start()
+            yield Standalone(f"http://127.0.0.1:{environment['PORT']}", "".join(said))
+        finally:
+            started.send_signal(signal.SIGTERM)
+            started.wait(timeout=120)

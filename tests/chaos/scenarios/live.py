@@ -18,8 +18,9 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
 from tests.chaos import graphs
-from tests.chaos.cluster import ROOT, accepts, free_port, wait_until
+from tests.chaos.cluster import ROOT, accepts, wait_until
 from tests.chaos.stage import Outcome, Stage, emit_many, rows, workflow
+from tests.factories.ports import free_port
 
 ENDS = ("workflow_completed", "workflow_failed", "workflow_cancelled")
 LATEST_SECONDS = 2.0
