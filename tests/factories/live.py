@@ -49,7 +49,7 @@ class Site:
             f"{self.socket_url}/ws/workflow/{workflow_id}/{query}",
             additional_headers=headers,
             proxy=None,
-            **more,
+            **{"open_timeout": PATIENCE_SECONDS, "ping_timeout": PATIENCE_SECONDS, **more},
         )
 
     def run(self, coroutine: Any) -> Any:
@@ -88,6 +88,16 @@ def serving(app: str = "config.asgi:application") -> Iterator[Site]:
     finally:
         server.should_exit = True
         thread.join(PATIENCE_SECONDS)
+        _hang_up()
+
+
+def _hang_up() -> None:
+    """Close what messages were sent over; the thread that sends them lives as long as the process."""
+    from automate.realtime import layers, sender
+
+    loop = sender.current()._loop
+    if loop is not None:
+        asyncio.run_coroutine_threadsafe(layers.current().flush(), loop).result(PATIENCE_SECONDS)
 
 
 async def _serve(server: uvicorn.Server) -> None:
