@@ -383,7 +383,7 @@ def refused(table: str, check: str) -> Iterator[None]:
             cursor.execute(f"ALTER TABLE {table} DROP CONSTRAINT for_a_test")
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(600)
 def test_worker_lost_at_any_commit_leaves_nobody_waiting():
     limited(LOG, limit=1)
     for commits in range(1, 100):
@@ -402,7 +402,7 @@ def test_worker_lost_at_any_commit_leaves_nobody_waiting():
     assert commits > 5
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(600)
 def test_threads_admitting_together_never_exceed_the_limit_and_let_everybody_finish():
     automation = limited(limit=3, key=BY_ACCOUNT)
     for n in range(200):

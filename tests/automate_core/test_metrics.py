@@ -175,7 +175,7 @@ def in_a_process(argument: str, directory: Path) -> bytes:
         env=environment,
         stdout=subprocess.PIPE,
         check=True,
-        timeout=60,
+        timeout=150,
     ).stdout
 
 

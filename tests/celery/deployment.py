@@ -26,8 +26,8 @@ from tests.chaos.cluster import ROOT, Valkey, wait_until
 from tests.chaos.ledger import Ledger
 
 LEASE_SECONDS = 3.0
-LIMIT_SECONDS = 30.0
-STOP_SECONDS = 20.0
+LIMIT_SECONDS = 120.0
+STOP_SECONDS = 90.0
 
 
 @dataclass

@@ -45,7 +45,7 @@ CHECKS = (
 
 CONFIG = {
     "continue-on-failure": True,
-    "request-timeout": 20,
+    "request-timeout": 60,
     "parameters": {"header.X-Tenant-ID": "default", "path.source": "shop"},
     "auth": {"openapi": {"apiKeyAuth": {"api_key": "next"}, "webhookSignature": {"api_key": "sign"}}},
     "generation": {"max-examples": 100 if SECONDS else 2, "database": "none"},
@@ -174,7 +174,7 @@ def callers(front: Callers, server_url: str, tenant: Any, make_key: Any, make_us
 
 @pytest.fixture
 def document(server_url: str) -> dict[str, Any]:
-    return dict(httpx.get(f"{server_url}/api/schema/", trust_env=False).json())
+    return dict(httpx.get(f"{server_url}/api/schema/", trust_env=False, timeout=60).json())
 
 
 @pytest.mark.timeout(0)

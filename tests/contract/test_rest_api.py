@@ -99,7 +99,7 @@ class World:
             name="contract", user=self.user, tenant_id=DEFAULT_TENANT_ID, role=Role.ADMIN, by="test"
         )[1]
         sources.create_source(slug="shop", preset="generic", secret=SECRET, by="test")
-        self.client = httpx.Client(base_url=url, trust_env=False)
+        self.client = httpx.Client(base_url=url, trust_env=False, timeout=60)
         self.workflow = self._workflows()
         self.execution = self._executions()
 

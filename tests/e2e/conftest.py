@@ -7,10 +7,13 @@ import shutil
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tests.factories import standalone
 from tests.factories.standalone import Standalone
+
+PATIENCE_MILLISECONDS = 120_000
+expect.set_options(timeout=PATIENCE_MILLISECONDS)
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 
@@ -30,7 +33,9 @@ def browser() -> Iterator[Browser]:
             pytest.fail("Chromium is not installed; .ci/run installs it")
         pytest.skip("needs Chromium: apt-get install chromium")
     with sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        running = playwright.chromium.launch(
+            executable_path=CHROMIUM, args=["--no-sandbox"], timeout=PATIENCE_MILLISECONDS
+        )
         yield running
         running.close()
 
@@ -39,6 +44,7 @@ def browser() -> Iterator[Browser]:
 def page(browser: Browser) -> Iterator[Page]:
     """A page of its own, that fails the test when its scripts do."""
     context = browser.new_context(viewport={"width": 1000, "height": 800})
+    context.set_default_timeout(PATIENCE_MILLISECONDS)
     shown = context.new_page()
     wrong: list[str] = []
     shown.on("pageerror", lambda error: wrong.append(str(error)))

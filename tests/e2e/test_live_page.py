@@ -18,6 +18,7 @@ def make_workflow(project: Standalone, name: str, nodes: list[dict[str, Any]], *
         f"{project.url}/api/automate/workflows/",
         headers={"X-API-Key": project.api_key},
         json={"name": name, "trigger_type": "manual", "graph": {"nodes": nodes, **more}},
+        timeout=60,
     )
     assert answer.status_code == 201, answer.text
     made: dict[str, Any] = answer.json()
@@ -49,7 +50,7 @@ def test_started_workflow_is_seen_to_run_wait_and_finish(
         "Seen",
         [
             {"id": "first", "type": "transform", "config": {"output": {"n": 1}}},
-            {"id": "pause", "type": "delay", "config": {"seconds": 1.5}},
+            {"id": "pause", "type": "delay", "config": {"seconds": 8}},
             {
                 "id": "asked",
                 "type": "condition",

@@ -45,7 +45,7 @@ def workflow(*nodes: Mapping[str, Any], edges: Any = (), slug: str = "orders", *
 
 def drain() -> None:
     """Run one worker until nothing is ready or in flight."""
-    Drain().run_until_empty(max_seconds=30)
+    Drain().run_until_empty(max_seconds=120)
 
 
 def wake() -> None:

@@ -28,7 +28,7 @@ from tests.host_project import guide
 
 ROOT = Path(__file__).resolve().parents[2]
 BUILT_FROM = ("pyproject.toml", "README.md", "LICENSE", "automate*", "rag", "config")
-PATIENCE_SECONDS = 120
+PATIENCE_SECONDS = 300
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Site:
 
     def client(self, **headers: str) -> httpx.Client:
         """Return a client of the site."""
-        return httpx.Client(base_url=self.url, headers=headers, trust_env=False, timeout=30)
+        return httpx.Client(base_url=self.url, headers=headers, trust_env=False, timeout=60)
 
 
 @pytest.fixture(scope="session")

@@ -14,7 +14,7 @@ import pytest
 from tests.host_project import guide
 from tests.host_project.conftest import Site
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(900)
 
 ORIGIN = {"Origin": "https://example.com"}
 

@@ -9,7 +9,7 @@ import pytest
 
 from tests.host_project.conftest import ROOT
 
-pytestmark = [pytest.mark.timeout(300), pytest.mark.django_db(transaction=True)]
+pytestmark = [pytest.mark.timeout(900), pytest.mark.django_db(transaction=True)]
 
 OURS = {path.parent.name for path in ROOT.glob("automate*/apps.py")}
 API_APPS = "rest_framework rest_framework_simplejwt.token_blacklist automate_api"

@@ -93,7 +93,7 @@ def test_stream_of_another_tenant_is_not_found(site, finished, make_key):
 
 
 def test_stream_needs_a_credential(site, finished):
-    answer = httpx.get(f"{site.url}/api/automate/executions/{finished}/stream/")
+    answer = httpx.get(f"{site.url}/api/automate/executions/{finished}/stream/", timeout=60)
     assert (answer.status_code, answer.json()["error"]["code"]) == (401, "UNAUTHORIZED")
 
 

@@ -47,7 +47,7 @@ def fill(count, tenant_id=DEFAULT_TENANT_ID):
     )
 
 
-@pytest.mark.timeout(60)
+@pytest.mark.timeout(300)
 def test_eight_threads_claim_each_of_five_thousand_items_exactly_once():
     fill(5_000)
 
@@ -181,7 +181,7 @@ def test_keyed_enqueue_waits_for_the_transaction_before_it():
 
 
 def wait_until_somebody_waits_for_a_lock():
-    for _ in range(2_000):
+    for _ in range(12_000):
         with connection.cursor() as cursor:
             cursor.execute(
                 "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
