@@ -33,10 +33,17 @@ def _poison(stage: Stage, kind: str) -> Outcome:
             for number in range(NEIGHBOURS + 1):
                 emit_event("chaos.poison", {"n": number, "bad": number == place})
         began = time.monotonic()
-        limit = max(FINISH_SECONDS, 6 * stage.lease)
+        # A quick run is also played by slow machines; the promised figure is that of the full one.
+        longest = stage.pick(1, 4) * FINISH_SECONDS
+        limit = max(longest, 6 * stage.lease)
         _wait(outcome, lambda: statuses().get("SUCCESS", 0) == NEIGHBOURS, "every neighbour finishes", limit)
         neighbours = time.monotonic() - began
-        _wait(outcome, lambda: _dead() is not None, "the poison is a dead letter", 8 * stage.lease + 60)
+        _wait(
+            outcome,
+            lambda: _dead() is not None,
+            "the poison is a dead letter",
+            8 * stage.lease + stage.pick(60, 180),
+        )
         deaths = workers.deaths
         _judge_rest(outcome, workers)
     dead = _dead()
@@ -44,7 +51,7 @@ def _poison(stage: Stage, kind: str) -> Outcome:
         "neighbours finished after (s)": round(neighbours, 1), "worker deaths": deaths,
         "claims of the poison": dead[0] if dead else None, "executions": statuses(),
     }  # fmt: skip
-    outcome.require(neighbours <= FINISH_SECONDS, f"the neighbours took {neighbours:.0f} s")
+    outcome.require(neighbours <= longest, f"the neighbours took {neighbours:.0f} s")
     outcome.require(deaths <= CLAIMS, f"{deaths} workers died")
     if dead is not None:
         outcome.require(dead[0] <= CLAIMS, f"the poison was claimed {dead[0]} times")

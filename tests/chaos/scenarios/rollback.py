@@ -35,7 +35,7 @@ def run(stage: Stage) -> list[Outcome]:
                 committed.add(number)
             except ChangedMind:
                 pass
-        outcome.require(stage.settle(60), "the committed events are not finished within 60 s")
+        outcome.require(stage.settle(stage.pick(60, 180)), "the committed events are not finished in time")
         workers.stop()
     stored = {row[0] for row in rows("SELECT (payload ->> 'n')::int FROM automate_event")}
     ran = {

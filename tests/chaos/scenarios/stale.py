@@ -31,7 +31,7 @@ def run(stage: Stage) -> list[Outcome]:
         emit_many("chaos.held", range(events), threads=2, rng=rng, pause=0.0)
         # The calls in flight are as many as the worker has slots; the rest of the executions wait in it.
         wait_until(
-            lambda: len(stage.ledger.counts()) >= min(2 * events, 16), "the worker makes its calls", 60
+            lambda: len(stage.ledger.counts()) >= min(2 * events, 16), "the worker makes its calls", 180
         )
         (pid,) = stale.pids()
         stale.signal(pid, signal.SIGSTOP)
@@ -41,7 +41,8 @@ def run(stage: Stage) -> list[Outcome]:
         time.sleep(stage.lease + 0.5)
         other.start()
         outcome.require(
-            stage.settle(6 * stage.lease + 60), "the other worker did not finish what was taken over"
+            stage.settle(6 * stage.lease + stage.pick(60, 180)),
+            "the other worker did not finish what was taken over",
         )
         outcome.figures["taken over and finished after (s)"] = round(time.monotonic() - stopped, 1)
         before = rows(SNAPSHOT)
@@ -57,7 +58,7 @@ def run(stage: Stage) -> list[Outcome]:
         other.stop()
         workflow("next", graphs.pure(), "chaos.next")
         emit_many("chaos.next", range(5), threads=1, rng=rng, pause=0.0)
-        outcome.require(stage.settle(30), "the worker that was woken does no work")
+        outcome.require(stage.settle(stage.pick(30, 180)), "the worker that was woken does no work")
         outcome.require(not stale.stop(), "the worker that was woken does not stop when asked")
     outcome.figures |= {"executions": statuses(), "log lines about lost leases": len(said)}
     outcome.require(before == after, "the worker that was woken changed what others had finished")

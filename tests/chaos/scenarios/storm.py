@@ -22,6 +22,7 @@ from tests.chaos.stage import (
 
 LONGEST_SECONDS = 300.0
 UNLUCKY_SHARE = 0.01
+"""Of a full run; a slow machine is killed more often at each item, so that a quick one may have more."""
 
 
 def full(stage: Stage) -> list[Outcome]:
@@ -68,12 +69,12 @@ def _storm(
             # The kills go on while there is work, as long as there is time to see the end without them.
             while remaining() and time.monotonic() - began < min(LONGEST_SECONDS / 2, 3 * length):
                 time.sleep(0.25)
-        settled = stage.settle(2 * stage.lease + stage.pick(60, 30))
+        settled = stage.settle(2 * stage.lease + stage.pick(60, 180))
         took = time.monotonic() - began
         given_up = _given_up()
         if given_up:
             patiently(lambda: deadletters.redrive([item for item, *_ in given_up], by="chaos"))
-            settled = stage.settle(2 * stage.lease + stage.pick(60, 30)) and settled
+            settled = stage.settle(2 * stage.lease + stage.pick(60, 180)) and settled
         stubborn = workers.stop()
         lost_leases = len(workers.log_lines("lease_lost"))
     found = patiently(statuses)
@@ -92,12 +93,14 @@ def _storm(
     # luck must be rare, must have used up every claim, and must be no loss: put back, it has to finish as well.
     early = [item for item, claims, allowed in given_up if claims < allowed]
     outcome.require(not early, f"items {early} were given up with claims left")
-    outcome.require(len(given_up) <= UNLUCKY_SHARE * events, f"{len(given_up)} items were given up")
+    outcome.require(
+        len(given_up) <= stage.pick(1, 10) * UNLUCKY_SHARE * events, f"{len(given_up)} items were given up"
+    )
     outcome.require(not dead_letters(), f"{dead_letters()} dead letters are left after they were put back")
     # Nothing may end as if it were poison, nor for any reason but a call nobody can judge.
     unfair = {status: n for status, n in found.items() if status not in ("SUCCESS", "FAILED OUTCOME_UNKNOWN")}
     outcome.require(not unfair, f"executions ended otherwise than SUCCESS or OUTCOME_UNKNOWN: {unfair}")
-    outcome.require(took <= LONGEST_SECONDS, f"it took {took:.0f} s")
+    outcome.require(took <= stage.pick(1, 2) * LONGEST_SECONDS, f"it took {took:.0f} s")
     outcome.violations += stage.violations()
     return [outcome, *_ledger(stage, name)]
 
