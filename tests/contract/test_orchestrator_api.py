@@ -28,6 +28,7 @@ __all__ = ["register_step"]
 
 EXAMPLES = document.examples()
 PATIENCE_SECONDS = 60.0
+CALL_SECONDS = 0.02
 RATE_HEADERS = ("X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset")
 
 
@@ -38,11 +39,11 @@ class World:
         Tenant.objects.get_or_create(id=DEFAULT_TENANT_ID, defaults={"slug": "default", "name": "Default"})
         self.user = get_user_model().objects.create_user("ada", password="correct horse")
         Membership.objects.create(tenant_id=DEFAULT_TENANT_ID, user=self.user, role=Role.ADMIN)
-        self.anonymous = httpx.Client(base_url=url, trust_env=False, timeout=30)
+        self.anonymous = httpx.Client(base_url=url, trust_env=False, timeout=60)
         login = {"username": "ada", "password": "correct horse"}
         token = self.anonymous.post("/api/auth/token/", json=login).json()["access"]
         self.client = httpx.Client(
-            base_url=url, trust_env=False, timeout=30, headers={"Authorization": f"Bearer {token}"}
+            base_url=url, trust_env=False, timeout=60, headers={"Authorization": f"Bearer {token}"}
         )
         self.workflow_id = ""
         self.node_id = ""
@@ -260,11 +261,11 @@ def test_error_format_is_the_documented_one(world: World, subtests: pytest.Subte
 def test_nothing_starts_after_a_stop_and_the_answer_outlives_the_worker(
     world: World, worker: Callable[[], Callable[[], None]], register_step: Callable[..., Any]
 ) -> None:
-    begun: list[tuple[float, str]] = []
+    begun: list[str] = []
 
     def act(config: Any, context: Any) -> None:
-        begun.append((time.monotonic(), context.path))
-        time.sleep(0.02)
+        begun.append(context.path)
+        time.sleep(CALL_SECONDS)
 
     register_step("t.act", Effect.IDEMPOTENT, act)
     inside = [{"id": f"s{number}", "type": "t.act", "config": {}} for number in range(1, 6)]
@@ -276,15 +277,19 @@ def test_nothing_starts_after_a_stop_and_the_answer_outlives_the_worker(
     stop_worker = worker()
     started = world.replay("GET /api/workflow/{workflow_id}/start_execution/").json()
     deadline = time.monotonic() + PATIENCE_SECONDS
-    while not any(path == "all[1]/s2" for _, path in begun):
+    while "all[1]/s2" not in begun:
         assert time.monotonic() < deadline
         time.sleep(0.005)
-    ordered = time.monotonic()
     stopped = world.replay("GET /api/workflow/{workflow_id}/stop_execution/").json()
+    answered = len(begun)
     assert stopped == {"task_id": started["task_id"], "status": "REVOKED"}
-    assert max(moment for moment, _ in begun) <= ordered + 1.0
+    while not Execution.objects.get().finished_at:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
     count = len(begun)
     assert count < 250
+    # As many as one second holds: counted, because a slow machine stretches the second and the calls alike.
+    assert count - answered <= 1.0 / CALL_SECONDS
     stop_worker()
     lose_workers()
     drain()
