@@ -74,11 +74,12 @@ def test_apply_sends_each_signed_order_once(server):
 
 
 def test_apply_paces_the_orders_in_their_sequence(server):
-    outcome = load.apply(given(server, rate=200.0), timeout=60)
+    outcome = load.apply(given(server, rate=20.0), timeout=60)
 
     assert server.seen == list(range(25))
     assert outcome.sent == sorted(outcome.sent)
-    assert outcome.sent[-1] - outcome.sent[0] >= 24 / 200 - 0.005
+    # The first may be sent late; the last is not sent early.
+    assert outcome.sent[-1] - outcome.sent[0] >= 0.5 * 24 / 20
 
 
 @pytest.mark.parametrize("refuse", [{3}])

@@ -102,7 +102,7 @@ def test_condition_takes_one_branch_and_records_the_other_as_skipped():
 def test_delay_parks_without_a_worker_and_resumes():
     graph = {
         "nodes": [
-            {"id": "wait", "type": "delay", "config": {"seconds": 0.3}},
+            {"id": "wait", "type": "delay", "config": {"seconds": 1800}},
             {"id": "log", "type": "logging", "config": {"message": "done"}},
         ]
     }

@@ -130,7 +130,8 @@ def test_idempotent_step_that_does_not_answer_is_called_again(register_step, gat
         return {"attempt": context.attempt}
 
     register_step("t.call", Effect.IDEMPOTENT, act)
-    workflow(node("call", "t.call", timeout_seconds=0.2))
+    # Long enough for the second call on a machine that stalls.
+    workflow(node("call", "t.call", timeout_seconds=3))
     emit_event(EVENT, {})
     execution = finish()
     assert steps(execution) == [("call", 1, "FAILED"), ("call", 2, "SUCCESS")]

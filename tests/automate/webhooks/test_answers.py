@@ -13,7 +13,7 @@ from uuid import UUID
 
 import httpx
 import pytest
-from asgiref.sync import async_to_sync
+from asgiref.sync import async_to_sync, sync_to_async
 from django.db import connections
 from django.test import AsyncClient
 
@@ -335,7 +335,7 @@ def test_answer_holds_when_the_worker_is_lost_before_the_end(source: Any) -> Non
 
 def test_delivery_beyond_the_limit_is_answered_at_once(send: Send, settings: Any) -> None:
     settings.AUTOMATE = {**settings.AUTOMATE, "MAX_WAITING_ANSWERS": 1}
-    make_source(seconds=1.0)
+    make_source(seconds=3.0)
     replies = in_loop(*(post(send, n) for n in range(3)))
     assert sorted(reply[1]["automate-answer"] for reply in replies) == ["busy", "busy", "timeout"]
     assert [reply[0] for reply in replies] == [202, 202, 202]
@@ -374,7 +374,7 @@ def test_fifty_deliveries_at_once_get_their_own_answers(send: Send) -> None:
 
 
 def test_all_who_wait_share_one_connection_and_hold_no_thread() -> None:
-    make_source(seconds=2.0)
+    source = make_source(seconds=0.1)
     looking = (
         "SELECT count(DISTINCT pid) FROM pg_stat_activity WHERE datname = current_database()"
         " AND pid <> pg_backend_pid() AND query LIKE '%AS answered ON true%'"
@@ -382,16 +382,25 @@ def test_all_who_wait_share_one_connection_and_hold_no_thread() -> None:
 
     async def main() -> tuple[int, int]:
         await post(through_asgi, "first")()
+        await sync_to_async(sources.answer_within)(source, 50.0, by="test")
         threads = threading.active_count()
         sent = [asyncio.ensure_future(post(through_asgi, n)()) for n in range(20)]
         while len(answers.current()._waiting) < 20:
             await asyncio.sleep(0.01)
-        connection = await ingest.current()._connected()
-        found = await (await connection.execute(looking)).fetchone()
-        assert found is not None
         more = threading.active_count() - threads
-        await asyncio.gather(*sent)
-        return found[0], more
+        connection = await ingest.current()._connected()
+        count = 0
+        # Until they have looked, and connections that were closed have gone.
+        for _ in range(1_000):
+            found = await (await connection.execute(looking)).fetchone()
+            assert found is not None
+            if (count := found[0]) == 1:
+                break
+            await asyncio.sleep(0.05)
+        for one in sent:
+            one.cancel()
+        await asyncio.gather(*sent, return_exceptions=True)
+        return count, more
 
     ((connections, more),) = in_loop(main)
     assert connections == 1

@@ -259,7 +259,7 @@ def test_repeats_in_one_batch_get_the_first_ones_id():
 
 
 def test_unsigned_deliveries_use_up_their_senders_limit_not_the_sources(source, settings):
-    settings.AUTOMATE_API = {**settings.AUTOMATE_API, "RATE_WEBHOOK": "3/minute"}
+    settings.AUTOMATE_API = {**settings.AUTOMATE_API, "RATE_WEBHOOK": "3/hour"}
     refused = [deliver({"n": n}, signature="sha256=00").status_code for n in range(5)]
     accepted = [deliver({"n": n}).status_code for n in range(4)]
     assert refused == [401, 401, 401, 429, 429]

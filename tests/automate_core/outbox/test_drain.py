@@ -170,9 +170,9 @@ def make_suspect(item_id, *, ready_for=0.0, attempts=1):
     )
 
 
-def turn_after(drain, seconds, monkeypatch):
+def turn_after(drain, seconds, monkeypatch, *, since=None):
     """Let the drain look, and act on it, that much later on its own clock; the database's stays."""
-    later = time.monotonic() + seconds
+    later = (since or time.monotonic()) + seconds
     with monkeypatch.context() as patch:
         patch.setattr(drain_module.time, "monotonic", lambda: later)
         drain.store.look_soon()
@@ -220,9 +220,10 @@ def test_nothing_is_claimed_beside_a_suspect_until_it_has_run_for_a_while(regist
     suspect = enqueue(kind="long", payload={})
     make_suspect(suspect)
     drain = Drain(kinds=["long"])
+    began = time.monotonic()
     drain.turn()
     other = enqueue(kind="long", payload={})
-    turn_after(drain, 0, monkeypatch)
+    turn_after(drain, 0, monkeypatch, since=began)
     assert handled == [suspect]
     turn_after(drain, SUSPECT_WATCH_SECONDS + 0.1, monkeypatch)
     assert handled == [suspect, other]
