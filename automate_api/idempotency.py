@@ -112,6 +112,13 @@ def amend(request: HttpRequest, principal: Principal, response: HttpResponse) ->
         )
 
 
+def forget(request: HttpRequest, principal: Principal) -> None:
+    """Drop the provisional response that `run` recorded for the request's key: nothing was done after all."""
+    key = key_of(request)
+    if key is not None:
+        IdempotencyRecord.objects.filter(digest=_digest_of(request, principal, key)).delete()
+
+
 def prune(*, now: datetime) -> int:
     """Delete the records older than 24 hours in every tenant; return how many."""
     count, _ = IdempotencyRecord.all_tenants.filter(created_at__lt=now - KEPT).delete()

@@ -103,7 +103,12 @@ class BaseAPIView(ConfigurableMixin, CORSMixin, APIView):
         return caller
 
     def check_permissions(self, request: Request) -> None:
-        """Check the scopes of the caller's key, whatever the view's permissions are, and then those."""
+        """Check the scopes of the caller's key, whatever the view's permissions are, and then those.
+
+        A method the view does not have is 405 for every caller: no role would make it work.
+        """
+        if request.method not in self.allowed_methods:
+            self.http_method_not_allowed(request)
         if not InScope().has_permission(request, self):
             self.permission_denied(request, message=InScope.message)
         super().check_permissions(request)

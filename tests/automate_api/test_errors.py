@@ -72,6 +72,11 @@ def test_wrong_method_is_405_in_shape(key_client: MakeClient) -> None:
     assert "GET" in answer["Allow"]
 
 
+def test_method_no_role_could_use_is_405_for_every_caller(key_client: MakeClient) -> None:
+    assert [key_client(role).put("/api/ping/").status_code for role in Role] == [405] * len(Role)
+    assert Client().put("/api/ping/").status_code == 401
+
+
 def test_messages_say_what_to_do(key_client: MakeClient) -> None:
     client = key_client()
     with override_settings(AUTOMATE_API={"RATE_STANDARD": "1/hour", "RATE_STORAGE": "memory://"}):
