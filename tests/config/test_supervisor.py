@@ -129,7 +129,7 @@ def test_a_killed_web_process_answers_again(run: Callable[..., Running], port: i
     answers = None
     while answers is None:
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/") as answer:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=60) as answer:
                 answers = answer.status
         except OSError:
             continue
