@@ -168,7 +168,9 @@ def test_repeat_while_the_first_waits_is_409(server_url: str, make_key: Any, mak
     while not Job.all_tenants.exists():
         connections["default"].close()
         time.sleep(0.02)
-    again = httpx.post(server_url + ROUTES[0].format("orders"), json={}, headers=headers, trust_env=False, timeout=60)
+    again = httpx.post(
+        server_url + ROUTES[0].format("orders"), json={}, headers=headers, trust_env=False, timeout=60
+    )
     assert (again.status_code, again.headers["Retry-After"]) == (409, "1")
     cancelled = client.post(
         f"/api/v1/jobs/{Job.all_tenants.get().id}/cancel/", json={}, headers={"X-Request-ID": "k2"}
