@@ -14,6 +14,7 @@ import pytest
 
 from tests.docs.pages import ROOT, blocks
 from tests.factories import standalone
+from tests.factories.standalone import Standalone
 
 PAGE = ROOT / "docs" / "tutorial.md"
 
@@ -36,14 +37,14 @@ def environment(tmp_path: Path) -> dict[str, str]:
 
 
 @pytest.fixture
-def running(environment: dict[str, str]) -> Iterator[None]:
-    with standalone.running(environment):
-        yield
+def running(environment: dict[str, str]) -> Iterator[Standalone]:
+    with standalone.running(environment) as found:
+        yield found
 
 
-@pytest.mark.usefixtures("running")
-def test_tutorial_does_what_it_says(environment: dict[str, str], tmp_path: Path) -> None:
-    steps = [block.text for block in blocks(PAGE, "bash")]
+def test_tutorial_does_what_it_says(environment: dict[str, str], tmp_path: Path, running: Standalone) -> None:
+    start, *steps = [block.text for block in blocks(PAGE, "bash")]
+    assert start == "make run\n"
     steps[3] += UNTIL_FINISHED
     script = "\necho ---\n".join(steps)
     assert script.count(":7878/") == 5
@@ -60,11 +61,17 @@ def test_tutorial_does_what_it_says(environment: dict[str, str], tmp_path: Path)
     _, source, workflow, delivery, execution, replay = done.stdout.split("---\n")
 
     shown = [block.text for block in blocks(PAGE, "text")]
-    assert source == shown[0]
+    said = running.announcement.replace(environment["PORT"], "7878").splitlines()
+    assert [line for line in without_secrets(shown[0]) if line not in without_secrets("\n".join(said))] == []
+    assert source == shown[1]
     assert json.loads(workflow)["workflow_version"] == 1
     assert json.loads(delivery)["message"] == "Event accepted for processing"
-    assert steady(execution) == steady(shown[1])
+    assert steady(execution) == steady(shown[2])
     assert json.loads(replay)["message"] == "Execution queued for replay"
+
+
+def without_secrets(text: str) -> list[str]:
+    return re.sub(r"password \S+|ak_\S+", "SECRET", text).splitlines()
 
 
 def steady(table: str) -> list[str]:
