@@ -56,7 +56,7 @@ def test_every_state_is_in_its_diagram_and_no_other(title: str) -> None:
     )
 
 
-@pytest.mark.parametrize("title", set(STATES) - {"A webhook delivery"})
+@pytest.mark.parametrize("title", sorted(set(STATES) - {"A webhook delivery"}))
 def test_every_state_is_explained(title: str) -> None:
     cells = re.findall(r"^\| (`[^|]+`) \|", sections()[title], re.MULTILINE)
     assert {state for cell in cells for state in re.findall(r"`(\w+)`", cell)} == set(STATES[title].values)
