@@ -98,7 +98,8 @@ class StepHandler(ABC):
     the form of the node: `title`, `description`, `default` and `enum` of its properties are what people see.
     `raw_fields` names config fields that are not templates (a rule, say); everything else in the
     config is rendered before `run` sees it. `routes` are the handles its edges may leave by; an edge without a
-    handle is taken whatever the route, except for `side_routes` (and for `error` and `timeout`).
+    handle is taken whatever the route, except for `side_routes` (and for `error` and `timeout`). `is_consent` says
+    that its outcome is what people said to the data they were shown: a replay with another input asks them again.
     """
 
     type: ClassVar[str]
@@ -113,6 +114,7 @@ class StepHandler(ABC):
     is_loop: ClassVar[bool] = False
     ends_iteration: ClassVar[bool] = False
     gives_output: ClassVar[bool] = False
+    is_consent: ClassVar[bool] = False
     timeout_seconds: ClassVar[float] = 30.0
 
     def problems(self, config: Mapping[str, Any]) -> list[Problem]:

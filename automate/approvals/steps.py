@@ -38,6 +38,7 @@ class ApprovalStep(StepHandler):
     effect = Effect.DATABASE
     routes = ("approved", "rejected", "timeout")
     side_routes = frozenset({"rejected"})
+    is_consent = True
     route_aliases = {"main": "approved"}
     raw_fields = frozenset({"form"})
     config_schema = {

@@ -14,11 +14,12 @@ from automate.limits import gate
 from automate.models import Event, Execution, WorkflowVersion
 from automate.replays.reuse import Outcome, Reuse, choose
 from automate.runtime import plans
-from automate_core import audit, sql
-from automate_core.arrays import plain
+from automate_core import audit, conf, sql
+from automate_core.arrays import plain, quoted
 from automate_core.context import current_trace_id, tenant_scope
 from automate_core.errors import Conflict, NotFound, Problem, ValidationFailed
 from automate_core.ids import uuid7
+from automate_core.steps import step_registry
 
 MOST_NAMED = 10
 """Paths a refusal names before it only counts."""
@@ -41,6 +42,27 @@ SELECT k.fresh, s.tenant_id, %(execution)s::uuid, s.path, s.node_key, s.node_typ
   s.started_at, CASE WHEN NOT k.reopened THEN s.finished_at END
 FROM unnest(%(ids)s::uuid[], %(fresh)s::uuid[], %(reopened)s::bool[]) WITH ORDINALITY AS k(id, fresh, reopened, seq)
 JOIN automate_steprun s ON s.id = k.id
+"""
+
+# The steps of an execution whose outcome rests on what people said: theirs, and those of executions it waited for. What
+# a replay reused was waited for by the execution it was copied from.
+_CONSENTS = """
+WITH RECURSIVE origin AS (
+  SELECT id, replay_of_id, 0 AS depth FROM automate_execution WHERE id = %(execution)s::uuid
+  UNION ALL
+  SELECT x.id, x.replay_of_id, origin.depth + 1 FROM origin JOIN automate_execution x ON x.id = origin.replay_of_id
+  WHERE origin.depth < %(deepest)s),
+child AS (
+  SELECT c.id, c.parent_path AS path, 0 AS depth
+  FROM origin JOIN automate_execution c ON c.parent_execution_id = origin.id
+  UNION ALL
+  SELECT c.id, child.path, child.depth + 1 FROM child JOIN automate_execution c ON c.parent_execution_id = child.id
+  WHERE child.depth < %(deepest)s)
+SELECT path FROM automate_steprun WHERE execution_id = %(execution)s::uuid AND node_type = ANY(%(types)s::text[])
+  AND status <> 'SKIPPED'
+UNION
+SELECT child.path FROM child JOIN automate_steprun s ON s.execution_id = child.id
+WHERE s.node_type = ANY(%(types)s::text[]) AND s.status <> 'SKIPPED'
 """
 
 _CARRY_OUTPUT = """
@@ -69,7 +91,8 @@ def replay(
         start: path of the first step to run again, such as `charge` or `orders[3]/charge`; what was recorded before
             it is reused. None runs everything again.
         version: number of the version to run; the live one when None.
-        payload: input of the new execution; that of the original when None. Reused outputs stay as they are.
+        payload: input of the new execution; that of the original when None. Reused outputs stay as they are, but what
+            people approved is asked again when the input is another, and what rests on it runs again.
         force: with `start`, paths of steps that may run twice although they must not; naming a loop names what is
             in it.
 
@@ -82,7 +105,6 @@ def replay(
     _check(start, force)
     given = None if payload is None else plain_payload(payload)
     with tenant_scope(execution.tenant_id), transaction.atomic():
-        audit.lock_chain(execution.tenant_id)
         original = Execution.all_tenants.select_for_update().filter(pk=execution.pk).first()
         if original is None:
             raise NotFound(f"Execution {execution.pk} was deleted")
@@ -95,7 +117,8 @@ def replay(
             copy = _made(original, pinned, given)
         else:
             plan = _plan(pinned)
-            reuse = choose(plan, start, _outcomes(original))
+            void = _consents(original) if given is not None and given != _input(original) else ()
+            reuse = choose(plan, start, _outcomes(original), void=void)
             _refuse_repeats(reuse.repeated, force)
             copy = _made(original, pinned, given)
             _reuse(reuse, plan, copy)
@@ -145,6 +168,23 @@ def _plan(version: WorkflowVersion) -> Plan:
 def _outcomes(original: Execution) -> dict[str, Outcome]:
     rows = sql.execute(_OUTCOMES, {"execution": str(original.pk)})
     return {row[1]: Outcome(*row) for row in rows}
+
+
+def _input(original: Execution) -> Any:
+    """Return what the steps of an execution saw as their input."""
+    return original.context if original.event is None else original.event.payload
+
+
+def _consents(original: Execution) -> set[str]:
+    """Return the paths of the steps whose outcome is what people said, here or in an execution they waited for."""
+    types = [name for name in step_registry if step_registry.get(name).is_consent]
+    spellings = sorted({name for kind in types for name in (kind, *step_registry.get(kind).aliases)})
+    params = {
+        "execution": str(original.pk),
+        "types": quoted(spellings),
+        "deepest": conf.get().MAX_CAUSATION_DEPTH,
+    }
+    return {row[0] for row in sql.execute(_CONSENTS, params)}
 
 
 def _refuse_repeats(repeated: list[str], force: Collection[str]) -> None:

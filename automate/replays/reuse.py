@@ -1,12 +1,13 @@
 """What a replay from one step keeps of the original: every outcome that does not depend on that step. No Django.
 
 A step is kept when it is neither the step itself nor behind it, and everything its record rests on is kept too. A
-loop the step is in is opened again: its earlier iterations stay, its later ones run anew.
+loop the step is in is opened again: its earlier iterations stay, its later ones run anew. What people consented to
+stands for the data they were shown alone: it is not kept when the input is another.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from automate.graph import Node, OnError, Plan
@@ -52,20 +53,21 @@ class Reuse:
         return [one for *_, one in sorted(placed, key=lambda place: place[:3])]
 
 
-def choose(plan: Plan, start: str, outcomes: Mapping[str, Outcome]) -> Reuse:
+def choose(plan: Plan, start: str, outcomes: Mapping[str, Outcome], *, void: Collection[str] = ()) -> Reuse:
     """Decide what a replay of `plan` from the step at the path `start` keeps of the recorded outcomes.
 
     Args:
         plan: of the version that will run.
         start: path of the first step to run again, or of an iteration.
         outcomes: of the original, by path.
+        void: paths of steps that have to run again wherever they are, and with them what rests on them.
 
     Raises:
         ValidationFailed: the path leads nowhere, or what would be kept does not fit the plan.
     """
     path = parse_path(start)
     require_node(plan, path)
-    chooser = _Chooser(outcomes, _undone(plan, outcomes))
+    chooser = _Chooser(outcomes, undone=_undone(plan, outcomes), void=frozenset(void))
     chooser.level(plan, "", path)
     if chooser.problems:
         raise ValidationFailed.of(chooser.problems, "The version to run does not fit what would be reused")
@@ -83,10 +85,14 @@ def choose(plan: Plan, start: str, outcomes: Mapping[str, Outcome]) -> Reuse:
 
 
 class _Chooser:
-    def __init__(self, outcomes: Mapping[str, Outcome], undone: set[str]) -> None:
+    def __init__(
+        self, outcomes: Mapping[str, Outcome], *, undone: frozenset[str], void: frozenset[str]
+    ) -> None:
         self.reuse = Reuse()
         self.problems: list[Problem] = []
         self.undone = undone
+        self._void = void
+        self._again = undone | void
         self._outcomes = outcomes
         self._inside: dict[str, list[Outcome]] = {}
         self._beside: dict[str, list[Outcome]] = {}
@@ -118,8 +124,8 @@ class _Chooser:
 
     def _holds(self, node: Node, outcome: Outcome, kept: set[int]) -> bool:
         """Tell whether a recorded outcome stands in the replay."""
-        if self.undone and any(
-            one.path in self.undone for one in (outcome, *self._inside.get(outcome.path, ()))
+        if self._again and any(
+            one.path in self._again for one in (outcome, *self._inside.get(outcome.path, ()))
         ):
             return False
         if not _is_settled(outcome, node) or not _rests_on(node, kept):
@@ -144,7 +150,13 @@ class _Chooser:
             if iteration is None or not _counts(iteration, loop):
                 self._wrong("from", f"{path}[{earlier}] did not succeed; replay from it")
                 return
-            self.reuse.kept += [iteration, *self._inside.get(iteration.path, ())]
+            inside = self._inside.get(iteration.path, ())
+            if any(one.path in self._void for one in inside):
+                self._wrong(
+                    "from", f"{path}[{earlier}] was approved for another input; replay from it or before it"
+                )
+                return
+            self.reuse.kept += [iteration, *inside]
         if inner:
             self.level(loop.body, f"{path}[{index}]/", inner)
 
@@ -168,11 +180,11 @@ class _Chooser:
         self.problems.append(Problem(field, message))
 
 
-def _undone(plan: Plan, outcomes: Mapping[str, Outcome]) -> set[str]:
+def _undone(plan: Plan, outcomes: Mapping[str, Outcome]) -> frozenset[str]:
     """Return the paths of steps that were undone when the original failed."""
     found: set[str] = set()
     if not any(node.undo for node in plan.every_node()):
-        return found
+        return frozenset()
     for path in outcomes:
         node = node_at(plan, parse_path(path))
         if node is not None and node.undo is not None and not path.endswith("]"):
@@ -180,7 +192,7 @@ def _undone(plan: Plan, outcomes: Mapping[str, Outcome]) -> set[str]:
             by = outcomes.get(f"{prefix}{slash}{node.undo}")
             if by is not None and by.status == "SUCCESS":
                 found.add(path)
-    return found
+    return frozenset(found)
 
 
 def _behind(plan: Plan, first: Node) -> set[int]:
