@@ -41,8 +41,8 @@ class NodeData(TenantOwned):
 class DevelopmentSession(TenantOwned):
     """What nodes of a workflow keep from call to call while one person tries them out.
 
-    `name` is what the client calls it; it says nothing to anybody but its `owner`. Written by
-    `automate_studio.canvas.sessions` alone.
+    `name` is what the client calls it; it says nothing to anybody but its `owner`. While a node calls outside, the
+    session is its own: `lease` is, until `leased_until`. Written by `automate_studio.canvas.sessions` alone.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
@@ -58,6 +58,8 @@ class DevelopmentSession(TenantOwned):
     state = models.JSONField(default=dict)
     created_at = models.DateTimeField(db_default=Now())
     expires_at = models.DateTimeField()
+    lease = models.UUIDField(null=True, editable=False)
+    leased_until = models.DateTimeField(null=True, editable=False)
 
     class Meta:
         base_manager_name = "all_tenants"

@@ -85,11 +85,17 @@ def compile_node(node: Mapping[str, Any], where: str = "") -> Compiled:
     return draft.compiled
 
 
+def calls_outside(compiled: Compiled) -> bool:
+    """Tell whether a node may wait for somebody else, so that no transaction should be open while it runs."""
+    return compiled.effect not in (Effect.PURE, Effect.DATABASE)
+
+
 def run_alone(compiled: Compiled, trial: Trial) -> Outcome:
     """Run a node now and return what came of it; nothing is recorded.
 
     What it does to the world it really does. A database step's writes belong to the transaction around this call,
-    and are undone when it fails. An outside call is given up after the node's timeout, at most 60 seconds.
+    and are undone when it fails. An outside call has a connection of its own, and is given up after the node's
+    timeout, at most 60 seconds.
 
     Raises:
         TooManyCalls: no slot is free for an outside call.
@@ -138,9 +144,7 @@ def _perform(compiled: Compiled, trial: Trial) -> StepResult | Wait:
     def call() -> StepResult | Wait:
         return compiled.handler.run_alone(config, context, trial.state)
 
-    if compiled.effect in (Effect.PURE, Effect.DATABASE):
-        return call()
-    return _call_outside(call, timeout)
+    return _call_outside(call, timeout) if calls_outside(compiled) else call()
 
 
 def _call_outside(call: Callable[[], StepResult | Wait], timeout: float) -> StepResult | Wait:

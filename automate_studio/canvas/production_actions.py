@@ -34,12 +34,16 @@ class ProductionActions(BaseViewSet):
     @property
     def allowed_methods(self) -> list[str]:
         """The methods the route answers; of a safe request that must start nothing, the one that would."""
-        return ["POST"] if self._is_post_only else super().allowed_methods
+        if self._is_post_only:
+            return ["POST"]
+        methods: list[str] = super().allowed_methods
+        # HEAD comes with GET, and must not start anything.
+        return [name for name in methods if name != "HEAD" or self.action not in ROLES]
 
     def check_permissions(self, request: Request) -> None:
         """Check the role; a GET that starts or stops something needs the scope of a change, and to be meant."""
         super().check_permissions(request)
-        if self.action not in ("start_execution", "stop_execution") or request.method == "POST":
+        if self.action not in ROLES or request.method == "POST":
             return
         if not visits.is_meant(request, allowed_origin=self._allowed_origin(request._request)):
             self._is_post_only = True

@@ -3,32 +3,38 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from django.db import transaction
 
 from automate.drawings import drawn_graph
-from automate.graph.loops import BODY_HANDLE
 from automate.graph.nodes import Compiled
 from automate.models import Automation
-from automate.runtime.alone import InvalidNode, Outcome, Trial, compile_node, run_alone
-from automate.runtime.plans import find_handler
-from automate.waits.links import resume_links
-from automate.waits.steps import WaitForWebhookStep
+from automate.runtime.alone import (
+    LONGEST_CALL_SECONDS,
+    InvalidNode,
+    Outcome,
+    Trial,
+    calls_outside,
+    compile_node,
+    run_alone,
+)
 from automate_core import audit
 from automate_core.context import current_trace_id
-from automate_core.errors import PermanentError
+from automate_core.errors import ErrorCodes, NotFound, PermanentError
 from automate_core.ids import uuid7
 from automate_core.redaction import redact
 from automate_core.secrets import collect_secrets
-from automate_core.steps import Wait, folded
-from automate_studio.canvas import graph_edit, node_data, records, sessions
+from automate_core.steps import Wait
+from automate_studio.canvas import graph_edit, node_data, records, sessions, trial_scope
 from automate_studio.canvas.errors import MESSAGE, InvalidWorkflow, by_node
 from automate_studio.canvas.sessions import Session
 
 DEFAULT_ROUTE = "default"
+SAVING_SECONDS = 15.0
+"""How long, after the longest call, a session is held for what came of it to be saved."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +46,42 @@ class Caller:
     request_key: str | None = None
 
 
-def execute_and_save(
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """A node in a session that is held for it, ready to be run and saved."""
+
+    automation: Automation
+    node: Mapping[str, Any]
+    compiled: Compiled
+    given: Mapping[str, Any]
+    session: Session
+    trial: Trial
+    caller: Caller
+
+    def told(self, outcome: Outcome, seen: Sequence[str] = ()) -> dict[str, Any]:
+        """Return what the canvas is told about it, without the secrets that were seen."""
+        told = {
+            "success": outcome.has_succeeded,
+            "node_id": self.node["id"],
+            "node_type": self.node["type"],
+            "input_data": redact(self.given, seen),
+            "form_values": self.node["config"],
+            "output": _output(outcome),
+            "session_id": self.session.name,
+        }
+        if not outcome.has_succeeded:
+            told |= {"error": outcome.error_message, "code": outcome.error_code}
+        return told
+
+
+LOST = Outcome(
+    error_code=str(ErrorCodes.OUTCOME_UNKNOWN),
+    error_message="The server stopped while the node ran; look whether it did what it does before you run it again",
+)
+"""What came of a node as far as anybody knows whose process went away while it called outside."""
+
+
+def begin(
     automation: Automation,
     node_id: str,
     *,
@@ -48,11 +89,12 @@ def execute_and_save(
     input_data: Mapping[str, Any] | None,
     session_name: str | None,
     caller: Caller,
-) -> dict[str, Any]:
-    """Fill in a node, run it, and keep what it was run with and what it gave; return what the canvas is told.
+) -> Attempt | dict[str, Any]:
+    """Fill in a node and run it, and return what the canvas is told; of one that calls outside, what `finish` takes.
 
-    Everything commits together: the form, the records, the session, and the writes of a database step. A node that
-    fails is an answer like any other, and undoes its own writes only.
+    All of a node that calls nobody commits together: the form, the records, the session, and the writes of a
+    database step. One that fails is an answer like any other, and undoes its own writes only. The form of a node
+    that calls outside is kept before the call, and its session is leased: no transaction waits for a network.
 
     Args:
         automation: the workflow.
@@ -67,46 +109,109 @@ def execute_and_save(
         NotFound: the workflow has no such node.
         InvalidWorkflow: the node cannot run like this, with every problem of its form.
         SessionBusy: another call in the session takes too long.
-        TooManyCalls: too many nodes are being tried out in this process.
     """
     graph = drawn_graph(automation)
     drawn = graph_edit.find_node(graph, node_id)
-    node = {**drawn, "config": drawn.get("config") or {} if form_values is None else dict(form_values)}
+    form = drawn.get("config") or {}
+    node = {**drawn, "config": form if form_values is None else dict(form_values)}
     compiled = _compiled(graph, node)
     given = records.input_of(automation, graph, node_id) if input_data is None else dict(input_data)
-    name = session_name or sessions.new_name()
-    with transaction.atomic(), collect_secrets() as seen:
-        session = sessions.enter(automation, name, owner=caller.id)
+    is_outside = calls_outside(compiled)
+    with transaction.atomic():
+        session = sessions.enter(
+            automation,
+            session_name or sessions.new_name(),
+            owner=caller.id,
+            lease_seconds=LONGEST_CALL_SECONDS + SAVING_SECONDS if is_outside else None,
+        )
         trial = Trial(
             tenant_id=automation.tenant_id,
             session_id=session.id,
             node_id=node_id,
             idempotency_key=_key(session, node_id, caller.request_key),
             trace_id=current_trace_id(),
-            scope=_scope(automation, graph, node_id, given, session),
+            scope=trial_scope.scope_of(automation, graph, node_id, given, session),
             state=dict(session.state_of(node_id)),
         )
-        outcome = _run(compiled, trial, session)
-        output = _output(outcome)
-        if node["config"] != (drawn.get("config") or {}):
+        attempt = Attempt(automation, node, compiled, given, session, trial, caller)
+        told = None if is_outside else _run_inside(attempt)
+        if node["config"] != form:
             graph_edit.change_node(
                 automation, node_id, form_values=node["config"], by=caller.id, user=caller.user
             )
-        facts = {"node": node_id, "type": node["type"], "success": outcome.has_succeeded}
-        audit.record(actor=caller.id, action="node.execute", target=f"workflow:{automation.pk}", after=facts)
-        node_data.save(
-            automation, node_id, form_values=node["config"], input_data=given, output_data=output["data"]
-        )
-        return {
-            "success": outcome.has_succeeded,
-            "node_id": node_id,
-            "node_type": node["type"],
-            "input_data": redact(given, seen),
-            "form_values": node["config"],
-            "output": output,
-            "session_id": name,
-            **_failure(outcome),
-        }
+        return attempt if told is None else told
+
+
+def finish(attempt: Attempt) -> dict[str, Any]:
+    """Make the call of a node that calls outside, keep what came of it, and return what the canvas is told.
+
+    Raises:
+        NotFound: the workflow was deleted while the node ran.
+        TooManyCalls: too many nodes are being tried out in this process; nothing was done.
+    """
+    try:
+        with collect_secrets() as seen:
+            outcome = run_alone(attempt.compiled, attempt.trial)
+            with transaction.atomic():
+                if not Automation.all_tenants.filter(pk=attempt.automation.pk).exists():
+                    raise NotFound(f"Workflow {attempt.automation.slug!r} was deleted")
+                return _keep(attempt, _remembered(attempt, outcome), seen)
+    finally:
+        sessions.release(attempt.session)
+
+
+def _run_inside(attempt: Attempt) -> dict[str, Any]:
+    """Run a node that calls nobody, in the transaction that keeps what came of it."""
+    with collect_secrets() as seen:
+        try:
+            with transaction.atomic():
+                outcome = run_alone(attempt.compiled, attempt.trial)
+                if outcome.has_succeeded:
+                    _remember(attempt, outcome)
+        except PermanentError as error:
+            outcome = _failed(error)
+        return _keep(attempt, outcome, seen)
+
+
+def _remembered(attempt: Attempt, outcome: Outcome) -> Outcome:
+    """Keep in the session what a call left behind; what it did is done, but one that cannot be kept has failed."""
+    try:
+        if outcome.has_succeeded:
+            _remember(attempt, outcome)
+        return outcome
+    except PermanentError as error:
+        return _failed(error)
+
+
+def _remember(attempt: Attempt, outcome: Outcome) -> None:
+    """Keep in the session what the node set and needs again; raises PermanentError."""
+    session = attempt.session
+    if outcome.result is not None:
+        session.variables.update(redact(dict(outcome.result.variables)))
+    session.nodes[attempt.trial.node_id] = attempt.trial.state
+    sessions.leave(session)
+
+
+def _failed(error: PermanentError) -> Outcome:
+    return Outcome(error_code=str(error.code), error_message=error.message)
+
+
+def _keep(attempt: Attempt, outcome: Outcome, seen: Sequence[str]) -> dict[str, Any]:
+    """Record what came of a node, and return what the canvas is told."""
+    automation, node = attempt.automation, attempt.node
+    told = attempt.told(outcome, seen)
+    facts = {"node": node["id"], "type": node["type"], "success": outcome.has_succeeded}
+    audit.record(
+        actor=attempt.caller.id, action="node.execute", target=f"workflow:{automation.pk}", after=facts
+    )
+    node_data.save(
+        automation,
+        node["id"],
+        form_values=node["config"],
+        input_data=attempt.given,
+        output_data=told["output"]["data"],
+    )
+    return told
 
 
 def _compiled(graph: Mapping[str, Any], node: Mapping[str, Any]) -> Compiled:
@@ -117,19 +222,9 @@ def _compiled(graph: Mapping[str, Any], node: Mapping[str, Any]) -> Compiled:
         raise InvalidWorkflow.of(by_node(graph, error.details), MESSAGE) from error
 
 
-def _run(compiled: Compiled, trial: Trial, session: Session) -> Outcome:
-    """Run the node and keep in the session what it set and needs again; one that keeps too much has failed."""
-    try:
-        with transaction.atomic():
-            outcome = run_alone(compiled, trial)
-            if outcome.has_succeeded:
-                if outcome.result is not None:
-                    session.variables.update(redact(dict(outcome.result.variables)))
-                session.nodes[trial.node_id] = trial.state
-                sessions.leave(session)
-            return outcome
-    except PermanentError as error:
-        return Outcome(error_code=str(error.code), error_message=error.message)
+def _key(session: Session, node_id: str, request_key: str | None) -> str:
+    """Return the key an outside call sends: another one each time, but the same for a repeated request."""
+    return hashlib.sha256(f"{session.id}/{node_id}/{request_key or uuid7()}".encode()).hexdigest()
 
 
 def _output(outcome: Outcome) -> dict[str, Any]:
@@ -152,96 +247,3 @@ def _waits_for(wait: Wait) -> str:
     if wait.token_hash is not None:
         return "webhook"
     return "answer" if wait.awaits else "time"
-
-
-def _failure(outcome: Outcome) -> dict[str, Any]:
-    if outcome.has_succeeded:
-        return {}
-    return {"error": outcome.error_message, "code": outcome.error_code}
-
-
-def _key(session: Session, node_id: str, request_key: str | None) -> str:
-    """Return the key an outside call sends: another one each time, but the same for a repeated request."""
-    return hashlib.sha256(f"{session.id}/{node_id}/{request_key or uuid7()}".encode()).hexdigest()
-
-
-def _scope(
-    automation: Automation,
-    graph: Mapping[str, Any],
-    node_id: str,
-    given: Mapping[str, Any],
-    session: Session,
-) -> dict[str, Any]:
-    """Return what the node's templates and rules see."""
-    known = {held["id"] for held in graph["nodes"]}
-    outputs = records.outputs_of(automation, _before(graph, node_id))
-    outputs |= {key: value for key, value in given.items() if key in known}
-    live = automation.live_version
-    scope: dict[str, Any] = {
-        "event": {"id": None, "type": "manual", "source": "", "payload": given},
-        "input": given,
-        "variables": session.variables,
-        "steps": {key: {"output": output, "status": "SUCCESS"} for key, output in outputs.items()},
-        "execution": {"id": str(session.id), "trace_id": current_trace_id()},
-        "workflow": {
-            "id": str(automation.pk),
-            "name": automation.name,
-            "slug": automation.slug,
-            "version": live.number if live else 0,
-        },
-    }
-    links = {held["id"] for held in graph["nodes"] if folded(str(held["type"])) == WaitForWebhookStep.type}
-    if links:
-        scope["resume"] = resume_links(session.id, "", links)
-    for loop in _loops_around(graph, node_id):
-        facts = outputs.get(loop)
-        if isinstance(facts, Mapping) and "index" in facts:
-            scope["index"] = facts["index"]
-            scope["loop"] = {"results": [], "last": None, **facts}
-            if "item" in facts:
-                scope["item"] = facts["item"]
-    return scope
-
-
-def _before(graph: Mapping[str, Any], node_id: str) -> set[str]:
-    """Return the nodes some way leads from to this one."""
-    found: set[str] = set()
-    waiting = [node_id]
-    while waiting:
-        for source in graph_edit.sources_of(graph, waiting.pop()):
-            if source not in found and isinstance(source, str):
-                found.add(source)
-                waiting.append(source)
-    return found - {node_id}
-
-
-def _loops_around(graph: Mapping[str, Any], node_id: str) -> Iterator[str]:
-    """Yield the loops whose body a node is in, the outermost first."""
-    following: dict[Any, list[Any]] = {}
-    for edge in graph["edges"]:
-        source, target = graph_edit.ends(edge)
-        following.setdefault(source, []).append(target)
-    bodies: dict[str, set[Any]] = {}
-    for node in graph["nodes"]:
-        handler = find_handler(str(node["type"]))
-        if handler is None or not handler.is_loop:
-            continue
-        heads = [
-            graph_edit.ends(edge)[1]
-            for edge in graph["edges"]
-            if graph_edit.ends(edge)[0] == node["id"] and edge.get("source_handle") == BODY_HANDLE
-        ]
-        bodies[node["id"]] = _reached(heads, following, without=node["id"])
-    around = [loop for loop, body in bodies.items() if node_id in body]
-    yield from sorted(around, key=lambda loop: len(bodies[loop]), reverse=True)
-
-
-def _reached(heads: list[Any], following: Mapping[Any, list[Any]], *, without: str) -> set[Any]:
-    found: set[Any] = set()
-    waiting = list(heads)
-    while waiting:
-        key = waiting.pop()
-        if key != without and key not in found:
-            found.add(key)
-            waiting.extend(following.get(key, ()))
-    return found

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 from uuid import UUID
 
+from django.http.response import HttpResponseBase
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import serializers
@@ -13,12 +14,17 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from automate.models import Automation
+from automate.runtime.alone import TooManyCalls
 from automate_api import idempotency
 from automate_api.bodies import BodySerializer
 from automate_api.v1.base import BaseAPIView
 from automate_core.errors import NotFound
 from automate_core.models import Role
-from automate_studio.canvas.running import Caller, execute_and_save
+from automate_studio.canvas import running
+from automate_studio.canvas.bodies import valid
+
+HELD_SECONDS = 120.0
+"""How long, at most, the key of a request is held while its node calls outside."""
 
 
 class NodeExecuteSerializer(BodySerializer):
@@ -75,24 +81,47 @@ class NodeExecuteView(BaseAPIView):
         request=NodeExecuteSerializer,
         responses=NodeOutcomeSerializer,
     )
-    def post(self, request: Request, pk: str) -> Response:
+    def post(self, request: Request, pk: str) -> HttpResponseBase:
         """Execute one node with a form and an input, and save all three; a node that fails is answered 200 too.
 
         What the node does to the world it really does. Waits are not waited for.
         """
-        automation = _find(pk)
-        body = NodeExecuteSerializer(data=request.data)
-        body.is_valid(raise_exception=True)
-        given = body.validated_data
-        told = execute_and_save(
-            automation,
-            given["node_id"],
-            form_values=given.get("form_values"),
-            input_data=given.get("input_data"),
-            session_name=given.get("session_id"),
-            caller=Caller(self.principal.id, self.principal.user, idempotency.key_of(request._request)),
-        )
-        return Response(told, headers={"Cache-Control": "no-store"})
+        raw = request._request
+        attempt: running.Attempt | None = None
+
+        def begin() -> HttpResponseBase:
+            nonlocal attempt
+            automation = _find(pk)
+            given = valid(NodeExecuteSerializer, request)
+            told = running.begin(
+                automation,
+                given["node_id"],
+                form_values=given.get("form_values"),
+                input_data=given.get("input_data"),
+                session_name=given.get("session_id"),
+                caller=running.Caller(self.principal.id, self.principal.user, idempotency.key_of(raw)),
+            )
+            if isinstance(told, running.Attempt):
+                attempt, told = told, told.told(running.LOST)
+            return self.finalize_response(request, _uncached(told))
+
+        answer = idempotency.run(raw, self.principal, begin, held_seconds=HELD_SECONDS)
+        if attempt is not None:
+            try:
+                answer = self.finalize_response(request, _uncached(running.finish(attempt)))
+            except TooManyCalls:
+                idempotency.forget(raw, self.principal)
+                raise
+        if isinstance(answer, Response):
+            idempotency.amend(raw, self.principal, answer)
+        return answer
+
+    def _make_idempotent(self, request: Request) -> None:
+        """Leave the key to the handler: no transaction may be open while a node calls outside."""
+
+
+def _uncached(told: dict[str, Any]) -> Response:
+    return Response(told, headers={"Cache-Control": "no-store"})
 
 
 def _find(pk: str) -> Automation:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -10,8 +10,10 @@ from django.test import Client
 
 from automate.models import Automation
 from automate_core.models import Role
+from automate_core.steps import Effect, step_registry
 from tests.automate.api.conftest import make_execution, make_workflow
 from tests.automate_api.conftest import key_client, make_key, make_user, other_tenant, tenant
+from tests.factories.scripted import ScriptedStep
 
 __all__ = ["key_client", "make_execution", "make_key", "make_user", "make_workflow", "other_tenant", "tenant"]
 
@@ -69,3 +71,18 @@ def as_role(key_client: Callable[..., Client]) -> Callable[[Canvas, Role], Canva
         return Canvas(key_client(role, **key), canvas.workflow_id)
 
     return make
+
+
+@pytest.fixture
+def scripted() -> Iterator[Callable[..., ScriptedStep]]:
+    names: list[str] = []
+
+    def register(kind: str, effect: Effect, act: Any) -> ScriptedStep:
+        names.append(kind)
+        step = ScriptedStep(kind, effect, act)
+        step_registry.register(kind, step)
+        return step
+
+    yield register
+    for name in names:
+        step_registry.unregister(name)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -45,21 +45,6 @@ def ran(canvas: Canvas, node_id: str, form: Any = None, given: Any = None, **mor
     assert answer.status_code == 200, answer.content
     told: dict[str, Any] = answer.json()
     return told
-
-
-@pytest.fixture
-def scripted() -> Iterator[Callable[..., ScriptedStep]]:
-    names: list[str] = []
-
-    def register(kind: str, effect: Effect, act: Any) -> ScriptedStep:
-        names.append(kind)
-        step = ScriptedStep(kind, effect, act)
-        step_registry.register(kind, step)
-        return step
-
-    yield register
-    for name in names:
-        step_registry.unregister(name)
 
 
 def test_request_of_the_document_gets_the_answer_of_the_document(
@@ -305,7 +290,7 @@ def test_execution_of_a_node_is_audited(canvas: Canvas) -> None:
     node_id = canvas.add("data-transformer", {"output": "{{ input.password }}"})
     ran(canvas, node_id, None, {"password": SECRET})
     ran(canvas, node_id, None, {})
-    entries = AuditEntry.objects.filter(action="node.execute").order_by("number")
+    entries = AuditEntry.objects.filter(action="node.execute").order_by("id")
     assert [(one.target, one.after) for one in entries] == [
         (f"workflow:{canvas.workflow_id}", {"node": node_id, "type": "data-transformer", "success": success})
         for success in (True, False)
@@ -386,12 +371,13 @@ def test_too_many_calls_are_refused(
     slots = threading.BoundedSemaphore(1)
     slots.acquire()
     monkeypatch.setattr(alone, "_slots", slots)
-    answer = execute(canvas, node_id)
+    headers = {"X-Request-ID": "r1"}
+    answer = execute(canvas, node_id, session_id="s", headers=headers)
     assert (answer.status_code, answer.json()["code"], answer.headers["Retry-After"]) == (
         503, "SERVICE_UNAVAILABLE", "1",
     )  # fmt: skip
     slots.release()
-    assert ran(canvas, node_id)["success"] is True
+    assert ran(canvas, node_id, session_id="s", headers=headers)["success"] is True
     assert len(step.calls) == 1
 
 
