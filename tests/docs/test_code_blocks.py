@@ -1,6 +1,6 @@
 """Every code block of the documentation: Python runs, JSON parses, commands are understood, links lead somewhere.
 
-The blocks of a page share one namespace and run in order. `BEFORE` holds what a block takes for granted, by page and
+The blocks of a page share one namespace and run in order; tests they define are run too. `BEFORE` holds what a block takes for granted, by page and
 place among the page's Python blocks. A line that ends in a comment with a Python literal must have that value.
 """
 
@@ -36,7 +36,7 @@ from tests.factories.engine import drain, edge, node, workflow
 
 Names = dict[str, Any]
 
-LANGUAGES = {"bash", "console", "http", "js", "json", "mermaid", "nginx", "python", "sql", "text"}
+LANGUAGES = {"bash", "console", "http", "js", "json", "mermaid", "nginx", "python", "sql", "text", "yaml"}
 OURS = {
     "automate_api",
     "automate_connectors",
@@ -164,6 +164,8 @@ def test_python_blocks_run_and_have_the_values_they_show(page: Path) -> None:
     for place, block in enumerate(blocks(page, "python")):
         BEFORE.get((name_of(page), place), lambda _: None)(names)
         run(block, names, only_imports=(name_of(page), place) in ONLY_IMPORTS)
+        for test in [name for name in names if name.startswith("test_")]:
+            names.pop(test)()
 
 
 def test_settings_of_the_blocks_name_places_that_have_one() -> None:

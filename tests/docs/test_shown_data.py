@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from django.contrib.auth import get_user_model
 from django.core.management import get_commands
 from django.db import DatabaseError, connection, transaction
@@ -80,13 +81,19 @@ def answer_of(method: str, path: str, status: int) -> Judge:
 JSON: dict[Place, Judge] = {
     ("docs/how-to/approvals.md", 0): graph,
     ("docs/how-to/canvas-api.md", 0): answer_of("GET", "/api/workflow/{id}/start_execution/", 422),
+    ("docs/how-to/call-the-api.md", 0): answer_of("POST", "/api/automate/workflows/", 400),
     ("docs/how-to/connectors.md", 0): graph,
     ("docs/how-to/endpoints.md", 0): answer_of("POST", "/api/v1/endpoints/{id}/run/", 200),
+    ("docs/how-to/events.md", 0): answer_of("POST", "/api/automate/events/", 201),
     ("docs/how-to/executions.md", 0): body_of("POST", "/api/automate/executions/{id}/replay/"),
     ("docs/how-to/executions.md", 1): body_of("POST", "/api/automate/executions/{id}/replay/"),
+    ("docs/how-to/failures.md", 0): graph,
+    ("docs/how-to/failures.md", 1): graph,
+    ("docs/how-to/failures.md", 2): graph,
     ("docs/how-to/limits.md", 0): graph,
     ("docs/how-to/limits.md", 1): trigger,
     ("docs/how-to/limits.md", 2): trigger,
+    ("docs/how-to/lists.md", 0): graph,
     ("docs/how-to/waiting.md", 0): graph,
     ("docs/how-to/waiting.md", 1): graph,
     ("docs/how-to/webhooks.md", 0): graph,
@@ -145,6 +152,7 @@ GENERAL = {
     "mermaid": "test_states.py",
     "python": "test_code_blocks.py",
     "sql": "test_statements_that_erase_a_trail_do",
+    "yaml": "test_yaml_parses",
 }
 """Languages of which every block is looked at."""
 
@@ -256,6 +264,11 @@ def _typed(block: Block) -> list[str]:
 def test_scripts_parse(block: Block) -> None:
     done = subprocess.run(["node", "--check", "-"], input=block.text, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("block", [pytest.param(one, id=str(one)) for one in places("yaml").values()])
+def test_yaml_parses(block: Block) -> None:
+    assert isinstance(yaml.safe_load(block.text), dict)
 
 
 def shown(page: str, language: str, place: int) -> str:
