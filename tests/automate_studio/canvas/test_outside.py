@@ -72,7 +72,10 @@ def test_no_transaction_is_open_while_a_node_calls_outside(canvas: Canvas, scrip
     assert (told["success"], found) == (True, [(0,), "s"])
 
 
-def test_calls_at_once_in_one_session_lose_no_count(canvas: Canvas, scripted: Scripted) -> None:
+def test_calls_at_once_in_one_session_lose_no_count(
+    canvas: Canvas, scripted: Scripted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sessions, "PATIENCE_SECONDS", 60.0)
     scripted("t.call", Effect.AT_MOST_ONCE, counted)
     outside, inside = canvas.add("t.call"), canvas.add("counter", {"name": "n"})
 

@@ -141,7 +141,10 @@ def test_nothing_of_one_tenant_is_in_a_session_of_another(
     assert DevelopmentSession.all_tenants.filter(tenant_id=DEFAULT_TENANT_ID).count() == 1
 
 
-def test_calls_at_once_in_one_session_follow_each_other(canvas: Canvas) -> None:
+def test_calls_at_once_in_one_session_follow_each_other(
+    canvas: Canvas, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sessions, "PATIENCE_SECONDS", 60.0)
     node_id = canvas.add("counter", {"name": "n"})
 
     def call(_: int) -> int:
