@@ -25,7 +25,7 @@ from tests.chaos.app.delivery import DELIVERED
 from tests.chaos.cluster import ROOT, Valkey, wait_until
 from tests.chaos.ledger import Ledger
 
-LEASE_SECONDS = 3.0
+LEASE_SECONDS = 6.0
 LIMIT_SECONDS = 120.0
 STOP_SECONDS = 90.0
 

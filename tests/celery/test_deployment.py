@@ -51,7 +51,9 @@ def test_killed_childs_item_is_reaped_and_finishes(running: Deployment) -> None:
 
     assert outcomes("killed") == ["SUCCESS"]
     (entry,) = running.ledger.counts()
-    assert (entry["requests"], entry["keys"], entry["effects"]) == (2, 1, 1)
+    # Once more for each worker that stalls for longer than its lease.
+    assert entry["requests"] >= 2
+    assert (entry["keys"], entry["effects"]) == (1, 1)
 
 
 def test_fifty_doubled_messages_deliver_each_item_once(running: Deployment) -> None:
@@ -123,8 +125,14 @@ def test_worker_asked_to_stop_finishes_the_call_in_flight_and_leaves_the_rest(ru
 
 def _holder() -> int:
     """Return the process that holds the only item in work: names of drain loops say it."""
-    ((owner,),) = sql.execute("SELECT lease_owner FROM automate_core_outboxitem WHERE status = 'CLAIMED'")
-    return int(owner.split("-")[-3])
+    held: list[tuple[str]] = []
+
+    def is_one() -> bool:
+        held[:] = sql.execute("SELECT lease_owner FROM automate_core_outboxitem WHERE status = 'CLAIMED'")
+        return len(held) == 1
+
+    wait(is_one, "one item is in work")
+    return int(held[0][0].split("-")[-3])
 
 
 def _plain_workers() -> int:
