@@ -11,3 +11,7 @@ class AutomateStudioConfig(AppConfig):
     name = "automate_studio"
     verbose_name = "Automate Studio"
     default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        """Register system checks."""
+        from automate_studio import checks  # noqa: F401

@@ -1,18 +1,29 @@
-"""The node types people can choose from: every registered step and every action of every connector."""
+"""The node types people can choose from: every registered step and every action of every connector.
+
+Types are other people's code: one that cannot be described is listed with what is wrong, and the others are as ever.
+"""
 
 from __future__ import annotations
 
 import difflib
 import inspect
+import logging
 from collections.abc import Iterator
 from typing import Any
 
 from automate.runtime.plans import find_handler
+from automate_api.rendering import to_json
+from automate_connectors.base import ActionSpec
 from automate_connectors.registry import registry as connectors
 from automate_connectors.steps import ConnectorStep, action_handler
 from automate_core.errors import NotFound
 from automate_core.steps import Effect, StepHandler, step_registry
 from automate_studio.canvas.forms import form_fields
+
+logger = logging.getLogger(__name__)
+
+_told: set[str] = set()
+"""What was logged as broken already, in this process."""
 
 
 def every_type() -> Iterator[StepHandler]:
@@ -20,14 +31,36 @@ def every_type() -> Iterator[StepHandler]:
     for name in step_registry:
         yield step_registry.get(name)
     for key in connectors:
-        for spec in sorted(connectors.get(key).actions(), key=lambda spec: spec.name):
+        for spec in _actions(key):
             handler = action_handler(f"{key}.{spec.name}")
             if handler is not None and handler.type not in step_registry:
                 yield handler
 
 
 def describe(handler: StepHandler) -> dict[str, Any]:
-    """Return what the canvas has to know about a type."""
+    """Return what the canvas has to know about a type; of one that cannot be described, an `error` that says why."""
+    try:
+        described = _described(handler)
+        to_json(described)
+        return described
+    except Exception as error:  # noqa: BLE001 - told, and logged with its traceback
+        kind = str(handler.type)
+        _tell(kind, error)
+        return {
+            "type": kind,
+            "aliases": [],
+            "label": kind,
+            "description": "",
+            "category": "Actions",
+            "effect": Effect(handler.effect).value,
+            "routes": [],
+            "fields": [],
+            "error": f"{type(handler).__name__} cannot be described ({type(error).__name__}: {error}); correct its"
+            " config_schema, label and routes",
+        }
+
+
+def _described(handler: StepHandler) -> dict[str, Any]:
     return {
         "type": handler.type,
         "aliases": _aliases(handler),
@@ -54,6 +87,21 @@ def unknown(kind: str) -> str:
     near = difflib.get_close_matches(kind, known, n=3)
     hint = f"; did you mean {', '.join(map(repr, near))}?" if near else "; /api/nodes/ lists those there are"
     return f"Unknown node type {kind!r}{hint}"
+
+
+def _actions(key: str) -> list[ActionSpec]:
+    """Return the actions of a connector in alphabetical order; none of one that cannot name them."""
+    try:
+        return sorted(connectors.get(key).actions(), key=lambda spec: spec.name)
+    except Exception as error:  # noqa: BLE001 - logged with its traceback
+        _tell(key, error)
+        return []
+
+
+def _tell(kind: str, error: Exception) -> None:
+    if kind not in _told:
+        _told.add(kind)
+        logger.error("node_type.broken", exc_info=error, extra={"node_type": kind})
 
 
 def _aliases(handler: StepHandler) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.db.models import QuerySet
 from rest_framework import serializers
 
 from automate.models import Automation
@@ -20,6 +21,15 @@ class WorkflowRowSerializer(serializers.ModelSerializer[Automation]):
         model = Automation
         fields = ["id", "name", "created_at"]
         read_only_fields = fields
+
+
+def workflow_rows(workflows: QuerySet[Automation]) -> list[dict[str, Any]]:
+    """Return what `WorkflowRowSerializer` would, of thousands of workflows, from the three columns it shows."""
+    shown = serializers.DateTimeField().to_representation
+    return [
+        {"id": pk, "name": name, "created_at": shown(created_at)}
+        for pk, name, created_at in workflows.values_list("id", "name", "created_at")
+    ]
 
 
 class WorkflowUpdatedSerializer(serializers.ModelSerializer[Automation]):
@@ -201,6 +211,7 @@ class NodeTypeSerializer(serializers.Serializer[Any]):
     effect = serializers.CharField()
     routes = serializers.ListField(child=serializers.CharField())
     fields = serializers.ListField(child=serializers.DictField())  # type: ignore[assignment]
+    error = serializers.CharField(required=False, help_text="why it cannot be described; absent when it can")
 
 
 def _is_number(value: Any) -> bool:

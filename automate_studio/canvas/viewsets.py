@@ -29,9 +29,8 @@ class CanvasWorkflowViewSet(
     @extend_schema(responses=serializers.WorkflowRowSerializer(many=True))
     def list(self, request: Request) -> Response:
         """List all workflows, newest first."""
-        rows = self.get_queryset().select_related(None).only("id", "name", "created_at")
-        ordered = rows.order_by("-created_at", "-id")
-        return Response(serializers.WorkflowRowSerializer(ordered, many=True).data)
+        ordered = self.get_queryset().order_by("-created_at", "-id")
+        return Response(serializers.workflow_rows(ordered))
 
     @extend_schema(
         request=serializers.WorkflowBodySerializer, responses={201: serializers.WorkflowRowSerializer}

@@ -8,6 +8,7 @@ from automate_connectors.base import ActionSpec, Connector
 from automate_connectors.registry import registry
 from automate_core.steps import Effect, StepHandler, StepResult, step_registry
 from automate_studio.canvas.forms import fields_of
+from automate_studio.checks import check_node_types
 
 pytestmark = pytest.mark.django_db
 
@@ -165,6 +166,74 @@ def test_every_alias_of_every_type_finds_it(key_client):
     for one in client.get("/api/nodes/").json():
         for alias in one["aliases"]:
             assert client.get(f"/api/nodes/{alias}/").json()["type"] == one["type"]
+
+
+class Unreadable(StepHandler):
+    """Has a schema that cannot be read."""
+
+    effect = Effect.PURE
+
+    def __init__(self, kind, schema):
+        self.type = kind
+        self._schema = schema
+
+    @property
+    def config_schema(self):
+        if isinstance(self._schema, Exception):
+            raise self._schema
+        return self._schema
+
+    def run(self, config, context):
+        return StepResult(None)
+
+
+@pytest.mark.parametrize(
+    ("kind", "schema"),
+    [
+        ("t.none", None),
+        ("t.text", "object"),
+        ("t.list", {"properties": ["a", "b"]}),
+        ("t.raising", KeyError("properties")),
+        ("t.opaque", {"type": "object", "properties": {"a": {"default": object()}}}),
+    ],
+)
+def test_type_that_cannot_be_described_is_listed_with_its_error_and_told_once(
+    key_client, caplog, kind, schema
+):
+    client = key_client()
+    before = client.get("/api/nodes/").json()
+    step_registry.register(kind, Unreadable(kind, schema))
+    try:
+        with caplog.at_level("ERROR", "automate_studio.canvas.node_types"):
+            found = {one["type"]: one for one in client.get("/api/nodes/").json()}
+            alone = client.get(f"/api/nodes/{kind}/")
+        warnings = check_node_types()
+    finally:
+        step_registry.unregister(kind)
+    broken = found.pop(kind)
+    assert list(found.values()) == before
+    assert (alone.status_code, alone.json()) == (200, broken)
+    assert (broken["fields"], broken["label"], "Unreadable" in broken["error"]) == ([], kind, True)
+    assert [record.node_type for record in caplog.records] == [kind]
+    assert [(one.id, kind in one.msg) for one in warnings] == [("automate_studio.W001", True)]
+
+
+def test_connector_that_cannot_name_its_actions_leaves_the_others_listed(key_client, monkeypatch):
+    class Nameless(ScaleConnector):
+        def actions(self):
+            raise RuntimeError("no actions today")
+
+    client = key_client()
+    before = client.get("/api/nodes/").json()
+    registry.register("t_nameless", Nameless)
+    try:
+        assert client.get("/api/nodes/").json() == before
+    finally:
+        registry.unregister("t_nameless")
+
+
+def test_every_type_there_is_can_be_described():
+    assert check_node_types() == []
 
 
 def test_unknown_type_is_404_with_what_it_could_mean(key_client):

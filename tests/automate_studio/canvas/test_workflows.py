@@ -43,6 +43,13 @@ def test_list_is_a_bare_array_newest_first(
     assert [sorted(row) for row in rows] == [["created_at", "id", "name"]] * 2
 
 
+def test_list_shows_a_workflow_as_its_creation_did(key_client, settings):
+    settings.TIME_ZONE = "Asia/Tokyo"
+    client = key_client()
+    made = client.post("/api/workflow/", {"name": "Here"}, JSON).json()
+    assert client.get("/api/workflow/").json() == [made]
+
+
 @pytest.mark.parametrize("count", [1, 3])
 def test_list_takes_the_same_queries_however_long(
     key_client, make_workflow, django_assert_num_queries, count
