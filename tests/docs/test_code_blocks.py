@@ -1,7 +1,8 @@
 """Every code block of the documentation: Python runs, JSON parses, commands are understood, links lead somewhere.
 
-The blocks of a page share one namespace and run in order; tests they define are run too. `BEFORE` holds what a block takes for granted, by page and
-place among the page's Python blocks. A line that ends in a comment with a Python literal must have that value.
+The blocks of a page share one namespace and run in order; tests they define are run too. `BEFORE` holds what a block
+takes for granted, by page and place among the page's Python blocks. A line that ends in a comment with a Python literal
+must have that value.
 """
 
 from __future__ import annotations

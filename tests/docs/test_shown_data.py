@@ -137,9 +137,13 @@ LOOKED_AT_ELSEWHERE = {
     (
         "docs/reference/commands.md",
         "text",
-        6,
+        8,
     ): "tests/automate/commands/test_automate_execution.py has such a table",
-    ("docs/reference/commands.md", "text", 8): "tests/automate/commands/test_automate_lint.py has such lines",
+    (
+        "docs/reference/commands.md",
+        "text",
+        10,
+    ): "tests/automate/commands/test_automate_lint.py has such lines",
     ("docs/how-to/watch-live.md", "nginx", 0): "the configuration of another program",
 }
 """Blocks that are examples of what tests outside of this folder make, and why they are not made here."""
