@@ -8,6 +8,7 @@ from typing import Any, Protocol, TypeGuard
 from automate_core.errors import Problem
 
 POSITION = "position"
+_SPELLINGS = {"from": "source", "to": "target"}
 
 
 class Drawn(Protocol):
@@ -34,8 +35,13 @@ def shown_graph(workflow: Drawn) -> dict[str, Any]:
 
 def drawn_graph(workflow: Drawn) -> dict[str, Any]:
     """Return the graph people see with the lists of its nodes and edges, also where it was saved without them."""
-    graph = shown_graph(workflow)
-    return {**graph, "nodes": list(graph.get("nodes") or ()), "edges": list(graph.get("edges") or ())}
+    return whole(shown_graph(workflow))
+
+
+def whole(graph: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a graph with the lists of its nodes and edges, and edges that go from `source` to `target`."""
+    edges = [_spelled(edge) for edge in graph.get("edges") or ()]
+    return {**graph, "nodes": list(graph.get("nodes") or ()), "edges": edges}
 
 
 def split(graph: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -68,6 +74,13 @@ def is_position(value: Any) -> bool:
     return isinstance(value, Mapping) and all(
         isinstance(value.get(axis), int | float) and not isinstance(value[axis], bool) for axis in ("x", "y")
     )
+
+
+def _spelled(edge: Any) -> Any:
+    if not isinstance(edge, Mapping) or not _SPELLINGS.keys() & edge.keys():
+        return edge
+    renamed = {_SPELLINGS.get(name, name): value for name, value in edge.items()}
+    return {**renamed, **{name: edge[name] for name in _SPELLINGS.values() if name in edge}}
 
 
 def _placed(node: Any, layout: Mapping[str, Any]) -> Any:

@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 from django.utils import timezone
 
-from automate.drawings import split
+from automate.drawings import split, whole
 from automate.enums import TriggerType
 from automate.models import Automation, Trigger, WorkflowVersion
 from automate.timetable import Timetable
@@ -56,7 +56,7 @@ def digest_of(content: Any) -> str:
 
 
 def _digest(graph: Mapping[str, Any], kind: str, config: Mapping[str, Any]) -> str:
-    return digest_of({"graph": graph, "trigger_type": kind, "trigger_config": config})
+    return digest_of({"graph": whole(graph), "trigger_type": kind, "trigger_config": config})
 
 
 def _replace_trigger(automation: Automation, kind: str, config: dict[str, Any]) -> None:

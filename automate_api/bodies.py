@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from rest_framework import serializers
+from rest_framework.request import Request
+
+from automate_api.errors import problems_of
+from automate_core.errors import Problem, ValidationFailed
 
 _KINDS: tuple[tuple[type[serializers.Field[Any, Any, Any, Any]], type, str], ...] = (
     (serializers.CharField, str, "Give a string"),
+    (serializers.UUIDField, str, "Give a UUID"),
     (serializers.ChoiceField, str, "Give a string"),
     (serializers.BooleanField, bool, "Give true or false"),
     (serializers.IntegerField, int, "Give a whole number"),
+    (serializers.DictField, dict, "Give an object"),
+    (serializers.ListField, list, "Give a list"),
 )
+
+_BELOW = re.compile(r"[.\[]")
 
 
 class BodySerializer(serializers.Serializer[Any]):
@@ -32,6 +42,37 @@ class BodySerializer(serializers.Serializer[Any]):
         if wrong:
             raise serializers.ValidationError(wrong)
         return values
+
+
+def valid(
+    kind: type[serializers.Serializer[Any]],
+    request: Request,
+    *,
+    data: Mapping[str, Any] | None = None,
+    partial: bool = False,
+    others: Callable[[Mapping[str, Any]], Sequence[Problem]] = lambda given: (),
+) -> dict[str, Any]:
+    """Return the values of a request's body, or of `data` that was given in its place.
+
+    Args:
+        kind: the serializer that reads it.
+        request: the request.
+        data: what is read instead of the body.
+        partial: whether fields that are needed may be absent.
+        others: says what is wrong with fields of the right types. It is asked when there are some of the wrong type:
+            the verb that would say it is not reached then.
+
+    Raises:
+        ValidationFailed: with every wrong field.
+    """
+    sent: Any = request.data if data is None else data
+    serializer = kind(data=sent, partial=partial)
+    if serializer.is_valid():
+        return dict(serializer.validated_data)
+    wrong = serializer.errors
+    given = {name: value for name, value in sent.items() if name in serializer.fields and name not in wrong}
+    further = [problem for problem in others(given) if _BELOW.split(problem.field, maxsplit=1)[0] in given]
+    raise ValidationFailed.of([*problems_of(wrong), *further])
 
 
 def _mismatch(field: Any, value: Any) -> Any:

@@ -17,6 +17,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.utils.urls import remove_query_param, replace_query_param
 
+from automate_api import filters
 from automate_api.conf import setting
 
 _LONGEST_CURSOR = 2_000
@@ -54,15 +55,17 @@ class StandardPagination(PageNumberPagination):
             NotFound: there is no such page.
         """
         self.request = request
+        filters.read(request.query_params, {})
         size = self.get_page_size(request)
         if request.query_params.get(self.cursor_query_param):
             return self._after_cursor(queryset, size)
-        return self._numbered(queryset, _positive(request, self.page_query_param, 1), size)
+        number = filters.positive(request.query_params, self.page_query_param) or 1
+        return self._numbered(queryset, number, size)
 
     def get_page_size(self, request: Request) -> int:
         """Return the rows per page: what was asked, capped, or the default."""
-        asked = _positive(request, "page_size", int(setting("PAGE_SIZE")))
-        return min(asked, int(setting("MAX_PAGE_SIZE")))
+        asked = filters.positive(request.query_params, self.page_size_query_param)
+        return min(asked or int(setting("PAGE_SIZE")), int(setting("MAX_PAGE_SIZE")))
 
     def get_next_link(self) -> str | None:
         """Return the path and query of the next page."""
@@ -82,6 +85,20 @@ class StandardPagination(PageNumberPagination):
                 "results": data,
             }
         )
+
+    def get_paginated_response_schema(self, schema: dict[str, Any]) -> dict[str, Any]:
+        """Return what the OpenAPI document says about a page."""
+        link = {"type": "string", "nullable": True, "format": "uri-reference"}
+        return {
+            "type": "object",
+            "required": ["count", "next", "previous", "results"],
+            "properties": {
+                "count": {"type": "integer", "example": 42},
+                "next": {**link, "example": "/api/automate/workflows/?page=3"},
+                "previous": {**link, "example": "/api/automate/workflows/"},
+                "results": schema,
+            },
+        }
 
     def get_schema_operation_parameters(self, view: Any) -> list[dict[str, Any]]:
         """Return what the OpenAPI document says about the query parameters."""
@@ -212,12 +229,3 @@ def _beyond(order: _Order, values: Sequence[Any]) -> Q:
 
 def _count_limit() -> int:
     return int(setting("COUNT_LIMIT"))
-
-
-def _positive(request: Request, name: str, default: int) -> int:
-    text = request.query_params.get(name)
-    if not text:
-        return default
-    if not text.isascii() or not text.isdigit() or len(text) > 30 or int(text) < 1:
-        raise ValidationError({name: "Give a positive whole number"})
-    return int(text)

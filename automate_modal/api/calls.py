@@ -17,6 +17,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from automate_api import idempotency
+from automate_api.bodies import valid
 from automate_api.v1.base import BaseAPIView
 from automate_core import conf
 from automate_core.models import Role
@@ -159,10 +160,3 @@ class EndpointStreamView(StartsJobs):
         if begun.is_repeat:
             answer.headers[idempotency.REPLAYED_HEADER] = "true"
         return answer
-
-
-def valid(kind: type[Any], request: Request, *, partial: bool = False) -> dict[str, Any]:
-    """Return the body's values; raises ValidationError."""
-    serializer = kind(data=request.data, partial=partial)
-    serializer.is_valid(raise_exception=True)
-    return dict(serializer.validated_data)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from django.db.models import Prefetch, QuerySet
@@ -11,18 +13,22 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from automate.api import filters
 from automate.approvals.assignees import assigned_to
 from automate.approvals.states import in_state, with_state
 from automate.approvals.verbs import MAX_COMMENT_LENGTH, UNCHANGED, decide, digest
 from automate.enums import ApprovalStatus, Decision
 from automate.models import Approval, ApprovalVote
-from automate_api.bodies import BodySerializer
+from automate_api import filters
+from automate_api.bodies import BodySerializer, valid
 from automate_api.v1.base import BaseReadOnlyViewSet
 from automate_core.errors import AccessDenied
 from automate_core.models import Role
 
 ASSIGNED = ("ME", "ALL")
+_FILTERS: Mapping[str, filters.Reader] = {
+    "status": partial(filters.choice, choices=ApprovalStatus.values),
+    "assigned": partial(filters.choice, choices=ASSIGNED),
+}
 
 
 class VoteSerializer(serializers.ModelSerializer[ApprovalVote]):
@@ -133,11 +139,10 @@ class ApprovalViewSet(BaseReadOnlyViewSet):
         """Narrow the list by its query parameters, newest first."""
         if self.action != "list":
             return queryset
-        params = self.request.query_params
-        status = filters.choice(params, "status", ApprovalStatus.values)
-        if status is not None:
-            queryset = in_state(queryset, status)
-        if self._assigned(params) == "ME":
+        asked = filters.read(self.request.query_params, _FILTERS)
+        if asked["status"] is not None:
+            queryset = in_state(queryset, asked["status"])
+        if (asked["assigned"] or ("ALL" if self.principal.may(Role.ADMIN) else "ME")) == "ME":
             user = self.principal.user
             queryset = queryset.none() if user is None else assigned_to(queryset, user)
         return queryset.order_by("-id")
@@ -162,9 +167,7 @@ class ApprovalViewSet(BaseReadOnlyViewSet):
         approval = self.get_object()
         if self.principal.user is None:
             raise AccessDenied("Only a person can decide: use a session, a token or an API key of a user")
-        serializer = shape(data=request.data)
-        serializer.is_valid(raise_exception=True)
-        given = serializer.validated_data
+        given = valid(shape, request)
         decide(
             approval,
             by=self.principal.user,
@@ -174,7 +177,3 @@ class ApprovalViewSet(BaseReadOnlyViewSet):
             seen=given["seen"],
         )
         return Response(ApprovalSerializer(self.get_object()).data)
-
-    def _assigned(self, params: Any) -> str:
-        given = filters.choice(params, "assigned", ASSIGNED)
-        return given or ("ALL" if self.principal.may(Role.ADMIN) else "ME")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from django.db.models import QuerySet
@@ -10,7 +11,6 @@ from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from automate.api import filters
 from automate.api.serializers import (
     EmitSerializer,
     EmittedSerializer,
@@ -20,11 +20,19 @@ from automate.api.serializers import (
 from automate.emission import OWN_SOURCES
 from automate.manual import emit_by
 from automate.models import Event
+from automate_api import filters
+from automate_api.bodies import valid
 from automate_api.v1.base import BaseAPIView, BaseReadOnlyViewSet
 from automate_core.context import current_trace_id
 from automate_core.errors import Problem, ValidationFailed
 from automate_core.models import Role
 
+_TEXTS = ("type", "source", "dedupe_key", "trace_id")
+_FILTERS: Mapping[str, filters.Reader] = {
+    "since": filters.moment,
+    "until": filters.moment,
+    **dict.fromkeys(_TEXTS, filters.text),
+}
 _EMIT_SCHEMA = extend_schema(
     request=EmitSerializer,
     responses={201: EmittedSerializer, 200: EmittedSerializer},
@@ -71,14 +79,14 @@ class EventViewSet(BaseReadOnlyViewSet):
         """Narrow the list by its query parameters, newest first."""
         if self.action != "list":
             return queryset
-        params = self.request.query_params
-        wanted = {
-            "created_at__gte": filters.moment(params, "since"),
-            "created_at__lte": filters.moment(params, "until"),
-            **{name: filters.text(params, name) for name in ("type", "source", "dedupe_key", "trace_id")},
-        }
-        given = {name: value for name, value in wanted.items() if value is not None}
-        return queryset.filter(**given).defer("payload").order_by("-created_at", "-id")
+        asked = filters.read(self.request.query_params, _FILTERS)
+        found = filters.narrowed(
+            queryset,
+            created_at__gte=asked["since"],
+            created_at__lte=asked["until"],
+            **{name: asked[name] for name in _TEXTS},
+        )
+        return found.defer("payload").order_by("-created_at", "-id")
 
     def get_serializer_class(self) -> type[Any]:
         """Return the short shape for the list, the whole one elsewhere."""
@@ -92,9 +100,7 @@ class EventViewSet(BaseReadOnlyViewSet):
 
 def ingest(request: Request, *, by: str) -> Response:
     """Emit the event in the body: 201 the first time its dedupe key is used, 200 after that."""
-    serializer = EmitSerializer(data=request.data)
-    serializer.is_valid(raise_exception=True)
-    given = serializer.validated_data
+    given = valid(EmitSerializer, request)
     if given["source"] in OWN_SOURCES:
         message = f"{given['source']!r} is used by the engine itself; choose another"
         raise ValidationFailed.of([Problem("source", message)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, ClassVar
 
 from django.db.models import Count, IntegerField, OuterRef, Prefetch, QuerySet, Subquery
@@ -13,7 +14,6 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from automate.api import filters
 from automate.api.serializers import (
     CancelSerializer,
     ExecutionListSerializer,
@@ -27,9 +27,20 @@ from automate.enums import ExecutionStatus
 from automate.executions import control
 from automate.models import Execution, StepRun
 from automate.replays import replay
+from automate_api import filters
+from automate_api.bodies import valid
 from automate_api.parsing import NoBodyParser, StrictJSONParser
 from automate_api.v1.base import BaseReadOnlyViewSet
 from automate_core.models import Role
+
+_FILTERS: Mapping[str, filters.Reader] = {
+    "workflow": filters.uuid,
+    "status": partial(filters.choice, choices=ExecutionStatus.values),
+    "since": filters.moment,
+    "until": filters.moment,
+    "trace_id": filters.text,
+    "event_type": filters.text,
+}
 
 
 @extend_schema_view(
@@ -76,17 +87,17 @@ class ExecutionViewSet(BaseReadOnlyViewSet):
         """Narrow the list by its query parameters, newest first."""
         if self.action != "list":
             return queryset
-        params = self.request.query_params
-        wanted = {
-            "automation_id": filters.uuid(params, "workflow"),
-            "status": filters.choice(params, "status", ExecutionStatus.values),
-            "created_at__gte": filters.moment(params, "since"),
-            "created_at__lte": filters.moment(params, "until"),
-            "trace_id": filters.text(params, "trace_id"),
-            "event_type": filters.text(params, "event_type"),
-        }
-        given = {name: value for name, value in wanted.items() if value is not None}
-        return queryset.filter(**given).order_by("-created_at", "-id")
+        asked = filters.read(self.request.query_params, _FILTERS)
+        found = filters.narrowed(
+            queryset,
+            automation_id=asked["workflow"],
+            status=asked["status"],
+            created_at__gte=asked["since"],
+            created_at__lte=asked["until"],
+            trace_id=asked["trace_id"],
+            event_type=asked["event_type"],
+        )
+        return found.order_by("-created_at", "-id")
 
     def get_serializer_class(self) -> type[Any]:
         """Return the short shape for the list, the whole one elsewhere."""
@@ -100,7 +111,7 @@ class ExecutionViewSet(BaseReadOnlyViewSet):
         409 while it is not finished, and when a step that must not run twice would and `force` does not name it.
         """
         original = self.get_object()
-        given = _valid(ReplaySerializer, request)
+        given = valid(ReplaySerializer, request)
         copy = replay(
             original,
             by=self.principal.id,
@@ -127,7 +138,7 @@ class ExecutionViewSet(BaseReadOnlyViewSet):
         200 when it is over: no worker had it in hand. 202 when its worker was asked to stop: no further step starts.
         """
         execution = self.get_object()
-        execution = control.cancel(execution, by=self.principal.id, **_valid(CancelSerializer, request))
+        execution = control.cancel(execution, by=self.principal.id, **valid(CancelSerializer, request))
         if execution.finished_at:
             return _ordered(execution, "Execution cancelled")
         return _ordered(execution, "Execution asked to stop", status=202)
@@ -149,7 +160,7 @@ class ExecutionViewSet(BaseReadOnlyViewSet):
     def skip(self, request: Request, pk: str | None = None) -> Response:
         """Let a step that waits, or waits for its next try, succeed with the output `{"skipped": true}`."""
         execution = self.get_object()
-        control.skip(execution, _valid(PathSerializer, request)["path"], by=self.principal.id)
+        control.skip(execution, valid(PathSerializer, request)["path"], by=self.principal.id)
         return _ordered(execution, "Step skipped")
 
     @extend_schema(request={"application/json": PathSerializer}, responses=OrderedSerializer)
@@ -157,7 +168,7 @@ class ExecutionViewSet(BaseReadOnlyViewSet):
     def retry(self, request: Request, pk: str | None = None) -> Response:
         """End the wait of a step for its next try, or of a delay, at once."""
         execution = self.get_object()
-        control.retry_now(execution, _valid(PathSerializer, request)["path"], by=self.principal.id)
+        control.retry_now(execution, valid(PathSerializer, request)["path"], by=self.principal.id)
         return _ordered(execution, "Step is tried again")
 
 
@@ -169,9 +180,3 @@ def _ordered(execution: Execution, message: str, *, status: int = 200) -> Respon
         "trace_id": execution.trace_id,
     }
     return Response(body, status=status)
-
-
-def _valid(kind: type[Any], request: Request) -> dict[str, Any]:
-    serializer = kind(data=request.data)
-    serializer.is_valid(raise_exception=True)
-    return dict(serializer.validated_data)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, ClassVar
 
 from django.db.models import Q, QuerySet
@@ -11,7 +13,6 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from automate.api import filters
 from automate.api.serializers import (
     RunSerializer,
     StartedSerializer,
@@ -26,10 +27,18 @@ from automate.api.services import WorkflowService
 from automate.drawings import shown_graph
 from automate.enums import TriggerType
 from automate.models import Automation
+from automate_api import filters
+from automate_api.bodies import valid
 from automate_api.v1.base import BaseReadOnlyViewSet
+from automate_core.errors import Problem
 from automate_core.models import Role
 
 ORDERING = ("created_at", "updated_at", "name", "slug", "enabled")
+_FILTERS: Mapping[str, filters.Reader] = {
+    "enabled": filters.boolean,
+    "search": filters.text,
+    "ordering": partial(filters.ordering, allowed=ORDERING, default="-created_at"),
+}
 
 
 @extend_schema_view(
@@ -58,13 +67,11 @@ class WorkflowViewSet(BaseReadOnlyViewSet):
         """Narrow and order the list by its query parameters."""
         if self.action != "list":
             return queryset
-        params = self.request.query_params
-        enabled, search = filters.boolean(params, "enabled"), filters.text(params, "search")
-        if enabled is not None:
-            queryset = queryset.filter(enabled=enabled)
-        if search is not None:
+        asked = filters.read(self.request.query_params, _FILTERS)
+        queryset = filters.narrowed(queryset, enabled=asked["enabled"])
+        if search := asked["search"]:
             queryset = queryset.filter(Q(name__icontains=search) | Q(slug__icontains=search))
-        return queryset.order_by(*filters.ordering(params, ORDERING, "-created_at"))
+        return queryset.order_by(*asked["ordering"])
 
     def get_serializer_class(self) -> type[Any]:
         """Return the short shape for the list, the whole one elsewhere."""
@@ -77,14 +84,15 @@ class WorkflowViewSet(BaseReadOnlyViewSet):
     @extend_schema(request=WorkflowWriteSerializer, responses={201: WorkflowSerializer})
     def create(self, request: Request) -> Response:
         """Create a workflow with its first version."""
-        made = self.get_service().create(**_valid(WorkflowWriteSerializer, request))
+        fields = valid(WorkflowWriteSerializer, request, others=self._problems)
+        made = self.get_service().create(**fields)
         return Response(WorkflowSerializer(made).data, status=201)
 
     @extend_schema(request=WorkflowWriteSerializer, responses=WorkflowSerializer)
     def update(self, request: Request, pk: str | None = None) -> Response:
         """Change the fields that are given; a changed graph or trigger is a new version."""
         automation = self.get_object()
-        fields = _valid(WorkflowWriteSerializer, request, partial=True)
+        fields = valid(WorkflowWriteSerializer, request, partial=True, others=self._problems)
         return Response(WorkflowSerializer(self.get_service().update(automation, **fields)).data)
 
     @extend_schema(request=WorkflowWriteSerializer, responses=WorkflowSerializer)
@@ -120,7 +128,7 @@ class WorkflowViewSet(BaseReadOnlyViewSet):
     @action(detail=True, methods=["post"])
     def run(self, request: Request, pk: str | None = None) -> Response:
         """Start an execution with the given payload, whatever the triggers say."""
-        started = self.get_service().run(self.get_object(), _valid(RunSerializer, request)["payload"])
+        started = self.get_service().run(self.get_object(), valid(RunSerializer, request)["payload"])
         body = {"execution_id": started.id, "message": "Execution queued", "trace_id": started.trace_id}
         return Response(body, status=202)
 
@@ -130,7 +138,7 @@ class WorkflowViewSet(BaseReadOnlyViewSet):
         """Say what is wrong or doubtful about a graph and a trigger without saving them."""
         automation = self.get_object()
         live = automation.live_version
-        given = _valid(WorkflowCheckSerializer, request)
+        given = valid(WorkflowCheckSerializer, request, others=self._problems)
         if live is not None:
             saved = {"graph": shown_graph(automation), "trigger_type": live.trigger_type}
             given = {**saved, "trigger_config": live.trigger_config, **given}
@@ -144,8 +152,7 @@ class WorkflowViewSet(BaseReadOnlyViewSet):
         }
         return Response(body)
 
-
-def _valid(kind: type[Any], request: Request, *, partial: bool = False) -> dict[str, Any]:
-    serializer = kind(data=request.data, partial=partial)
-    serializer.is_valid(raise_exception=True)
-    return dict(serializer.validated_data)
+    def _problems(self, given: Mapping[str, Any]) -> Sequence[Problem]:
+        """Return what is wrong with the graph and the trigger, if they are among the fields that were understood."""
+        names = ("graph", "trigger_type", "trigger_config") if "trigger_type" in given else ("graph",)
+        return self.get_service().problems(**{name: given[name] for name in names if name in given})

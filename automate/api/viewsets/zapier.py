@@ -15,7 +15,7 @@ from rest_framework.response import Response
 from automate.models import WebhookSubscription
 from automate.models.subscription import URL_LENGTH
 from automate.subscriptions import samples, verbs
-from automate_api.bodies import BodySerializer
+from automate_api.bodies import BodySerializer, valid
 from automate_api.idempotency import ConfidentialResponse
 from automate_api.v1.base import BaseViewSet
 from automate_core.errors import Problem, ValidationFailed
@@ -159,12 +159,8 @@ class ZapierViewSet(BaseViewSet):
     @action(detail=False, methods=["post"])
     def subscribe(self, request: Request) -> Response:
         """Deliver every event of a type to a URL."""
-        serializer = SubscribeSerializer(data=request.data)
-        serializer.is_valid(raise_exception=True)
-        given = serializer.validated_data
-        self._check_offered(given["event_type"])
-        url = self._callback_url(given["callback_url"])
-        made = verbs.subscribe(event_type=given["event_type"], callback_url=url, by=self.principal.id)
+        given = self._checked(valid(SubscribeSerializer, request, others=self._problems))
+        made = verbs.subscribe(**given, by=self.principal.id)
         made.subscription.secret = made.secret  # type: ignore[attr-defined]
         return ConfidentialResponse(SubscribedSerializer(made.subscription).data, status=201)
 
@@ -180,12 +176,31 @@ class ZapierViewSet(BaseViewSet):
     @action(detail=False, methods=["post", "delete"])
     def unsubscribe(self, request: Request) -> Response:
         """End a subscription, or all of a URL."""
-        given = request.query_params.dict() if _is_empty(request.data) else request.data
-        serializer = UnsubscribeSerializer(data=given)
-        serializer.is_valid(raise_exception=True)
-        for subscription in verbs.find(**serializer.validated_data):
+        given = request.query_params.dict() if _is_empty(request.data) else None
+        for subscription in verbs.find(**valid(UnsubscribeSerializer, request, data=given)):
             verbs.unsubscribe(subscription, by=self.principal.id)
         return Response(status=204)
+
+    def _problems(self, given: Mapping[str, Any]) -> Sequence[Problem]:
+        try:
+            self._checked(given)
+        except ValidationFailed as error:
+            return error.details
+        return ()
+
+    def _checked(self, given: Mapping[str, Any]) -> dict[str, str]:
+        """Return the fields of a subscription as they are used; raises ValidationFailed with every wrong one."""
+        checked: dict[str, str] = {}
+        wrong: list[Problem] = []
+        for name, check in (("event_type", self._offered_type), ("callback_url", self._callback_url)):
+            try:
+                if name in given:
+                    checked[name] = check(given[name])
+            except ValidationFailed as error:
+                wrong += error.details
+        if wrong:
+            raise ValidationFailed.of(wrong)
+        return checked
 
     def _callback_url(self, url: str) -> str:
         checked = self.validate_callback_url(url)
@@ -204,10 +219,11 @@ class ZapierViewSet(BaseViewSet):
             for one in declared
         ]
 
-    def _check_offered(self, event_type: str) -> None:
+    def _offered_type(self, event_type: str) -> str:
         offered = [_as_mapping(one)["event_type"] for one in self.available_triggers]
         if offered and event_type not in offered:
             raise ValidationFailed.of([Problem("event_type", f"must be one of {', '.join(offered)}")])
+        return event_type
 
 
 def _as_mapping(declared: str | Mapping[str, str]) -> Mapping[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from django.db.models import QuerySet
@@ -12,6 +13,12 @@ from automate_api import filters
 from automate_api.v1.base import BaseReadOnlyViewSet
 from automate_modal.api.serializers import ArtifactSerializer
 from automate_modal.models import Artifact
+
+_FILTERS: Mapping[str, filters.Reader] = {
+    "job": filters.uuid,
+    "since": filters.moment,
+    "until": filters.moment,
+}
 
 
 @extend_schema_view(
@@ -34,11 +41,8 @@ class ArtifactViewSet(BaseReadOnlyViewSet):
         """Narrow the list by its query parameters, newest first."""
         if self.action != "list":
             return queryset
-        params = self.request.query_params
-        wanted = {
-            "job_id": filters.uuid(params, "job"),
-            "created_at__gte": filters.moment(params, "since"),
-            "created_at__lte": filters.moment(params, "until"),
-        }
-        given = {name: value for name, value in wanted.items() if value is not None}
-        return queryset.filter(**given).order_by("-created_at", "-id")
+        asked = filters.read(self.request.query_params, _FILTERS)
+        found = filters.narrowed(
+            queryset, job_id=asked["job"], created_at__gte=asked["since"], created_at__lte=asked["until"]
+        )
+        return found.order_by("-created_at", "-id")

@@ -25,11 +25,13 @@ class SchemaDocumentView(views.SpectacularAPIView):
     permission_classes: Sequence[Any] = (AllowAny,)
     throttle_classes: Sequence[Any] = (RateThrottle,)
     renderer_classes: list[type[BaseRenderer]] = [OpenApiJsonRenderer]
+    http_method_names: Sequence[str] = ("get", "head")
 
 
 class _Page:
     """A page that may load nothing but what this site serves: no fonts, logos or validators from elsewhere."""
 
+    http_method_names: Sequence[str] = ("get", "head")
     authentication_classes: Sequence[Any] = ()
     permission_classes: Sequence[Any] = (AllowAny,)
     throttle_classes: Sequence[Any] = (RateThrottle,)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, ClassVar
 
 from django.db.models import Q, QuerySet
@@ -14,11 +15,13 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from automate_api import filters
+from automate_api.bodies import valid
 from automate_api.v1.base import BaseAPIView, BaseReadOnlyViewSet
+from automate_core.errors import Problem
 from automate_core.models import Role
 from automate_modal import endpoints
 from automate_modal.api import examples
-from automate_modal.api.calls import ID_OR_SLUG, StartsJobs, valid
+from automate_modal.api.calls import ID_OR_SLUG, StartsJobs
 from automate_modal.api.finding import find_endpoint
 from automate_modal.api.serializers import (
     EndpointListSerializer,
@@ -30,6 +33,12 @@ from automate_modal.api.serializers import (
 from automate_modal.models import Endpoint
 
 ORDERING = ("created_at", "updated_at", "name", "slug", "enabled")
+_FILTERS: Mapping[str, filters.Reader] = {
+    "kind": filters.text,
+    "enabled": filters.boolean,
+    "search": filters.text,
+    "ordering": partial(filters.ordering, allowed=ORDERING, default="-created_at"),
+}
 
 
 @extend_schema_view(
@@ -61,17 +70,11 @@ class EndpointViewSet(BaseReadOnlyViewSet, StartsJobs):
 
     def filter_queryset(self, queryset: QuerySet[Any]) -> QuerySet[Any]:
         """Narrow and order the list by its query parameters."""
-        params = self.request.query_params
-        kind, enabled = filters.text(params, "kind"), filters.boolean(params, "enabled")
-        search = filters.text(params, "search")
-        if kind is not None:
-            queryset = queryset.filter(kind=kind)
-        if enabled is not None:
-            queryset = queryset.filter(enabled=enabled)
-        if search is not None:
+        asked = filters.read(self.request.query_params, _FILTERS)
+        queryset = filters.narrowed(queryset, kind=asked["kind"], enabled=asked["enabled"])
+        if search := asked["search"]:
             queryset = queryset.filter(Q(name__icontains=search) | Q(slug__icontains=search))
-        queryset = queryset.defer("description", "config", "input_schema")
-        return queryset.order_by(*filters.ordering(params, ORDERING, "-created_at"))
+        return queryset.defer("description", "config", "input_schema").order_by(*asked["ordering"])
 
     def get_serializer_class(self) -> type[Any]:
         """Return the short shape for the list, the whole one elsewhere."""
@@ -82,13 +85,14 @@ class EndpointViewSet(BaseReadOnlyViewSet, StartsJobs):
     )
     def create(self, request: Request) -> Response:
         """Create an endpoint."""
-        made = endpoints.create_endpoint(by=self.principal.id, **valid(EndpointWriteSerializer, request))
+        fields = valid(EndpointWriteSerializer, request, others=_problems)
+        made = endpoints.create_endpoint(by=self.principal.id, **fields)
         return Response(EndpointSerializer(made).data, status=201)
 
     @extend_schema(parameters=[ID_OR_SLUG], request=EndpointWriteSerializer, responses=EndpointSerializer)
     def update(self, request: Request, pk: str | None = None) -> Response:
         """Change the fields that are given; jobs under way go on as they began."""
-        changes = valid(EndpointWriteSerializer, request, partial=True)
+        changes = valid(EndpointWriteSerializer, request, partial=True, others=_problems)
         changed = endpoints.change_endpoint(self.get_object(), by=self.principal.id, **changes)
         return Response(EndpointSerializer(changed).data)
 
@@ -121,3 +125,7 @@ class EndpointViewSet(BaseReadOnlyViewSet, StartsJobs):
     def _make_idempotent(self, request: Request) -> None:
         keeper = StartsJobs if self.action == "run" else BaseAPIView
         keeper._make_idempotent(self, request)
+
+
+def _problems(given: Mapping[str, Any]) -> Sequence[Problem]:
+    return endpoints.problems({"name": "", "slug": None, "kind": "", **given})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, ClassVar
 
 from django.db.models import QuerySet
@@ -13,12 +14,12 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from automate_api import filters
+from automate_api.bodies import valid
 from automate_api.parsing import NoBodyParser, StrictJSONParser
 from automate_api.v1.base import BaseReadOnlyViewSet
 from automate_core.endpoints import RunStatus
 from automate_core.models import Role
 from automate_modal import jobs
-from automate_modal.api.calls import valid
 from automate_modal.api.finding import find_job, find_job_as_recorded
 from automate_modal.api.results import events_page
 from automate_modal.api.serializers import (
@@ -30,6 +31,15 @@ from automate_modal.api.serializers import (
 from automate_modal.endpoints import is_id
 from automate_modal.models import Job
 from automate_modal.states import in_state, with_live
+
+_FILTERS: Mapping[str, filters.Reader] = {
+    "endpoint": filters.text,
+    "status": partial(filters.choice, choices=RunStatus.values),
+    "kind": filters.text,
+    "since": filters.moment,
+    "until": filters.moment,
+    "trace_id": filters.text,
+}
 
 
 @extend_schema_view(
@@ -60,20 +70,18 @@ class JobViewSet(BaseReadOnlyViewSet):
 
     def filter_queryset(self, queryset: QuerySet[Any]) -> QuerySet[Any]:
         """Narrow the list by its query parameters, newest first."""
-        params = self.request.query_params
-        endpoint = filters.text(params, "endpoint")
-        wanted = {
-            "endpoint_id" if endpoint and is_id(endpoint) else "endpoint__slug": endpoint,
-            "kind": filters.text(params, "kind"),
-            "created_at__gte": filters.moment(params, "since"),
-            "created_at__lte": filters.moment(params, "until"),
-            "trace_id": filters.text(params, "trace_id"),
-        }
-        given = {name: value for name, value in wanted.items() if value is not None}
-        queryset = with_live(queryset.select_related("endpoint")).filter(**given)
-        status = filters.choice(params, "status", RunStatus.values)
-        if status is not None:
-            queryset = in_state(queryset, status)
+        asked = filters.read(self.request.query_params, _FILTERS)
+        named = "endpoint_id" if asked["endpoint"] and is_id(asked["endpoint"]) else "endpoint__slug"
+        queryset = filters.narrowed(
+            with_live(queryset.select_related("endpoint")),
+            kind=asked["kind"],
+            created_at__gte=asked["since"],
+            created_at__lte=asked["until"],
+            trace_id=asked["trace_id"],
+            **{named: asked["endpoint"]},
+        )
+        if asked["status"] is not None:
+            queryset = in_state(queryset, asked["status"])
         # What jobs carry may be large and is not shown.
         hidden = ("input", "output", "error_message", "endpoint__config", "endpoint__input_schema")
         return queryset.defer(*hidden, "endpoint__description").order_by("-created_at", "-id")

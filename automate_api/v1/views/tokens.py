@@ -13,7 +13,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from automate_api import conf, throttling, tokens
-from automate_api.bodies import BodySerializer
+from automate_api.bodies import BodySerializer, valid
 from automate_api.v1.base import BaseAPIView
 from automate_api.v1.mixins import PublicAPIMixin
 
@@ -87,7 +87,7 @@ class TokenView(_TokenView):
     )
     def post(self, request: Request) -> Response:
         """Return a new pair; repeated failures for one name from one address are held back."""
-        given = _valid(LoginSerializer, request)
+        given = valid(LoginSerializer, request)
         failures = {
             "scope": "LOGIN_FAILURES",
             "identity": f"{throttling.client_address(request._request)}:{given['username'].lower()}",
@@ -95,6 +95,7 @@ class TokenView(_TokenView):
         }
         state = throttling.peek(**failures)
         if not state.allowed:
+            request._request.rate_state = state  # type: ignore[attr-defined]
             raise Throttled(state.wait_seconds)
         user = authenticate(request._request, username=given["username"], password=given["password"])
         if user is None or not user.is_active:
@@ -114,7 +115,7 @@ class TokenRefreshView(_TokenView):
     )
     def post(self, request: Request) -> Response:
         """Spend the refresh token and return a new pair."""
-        return Response(asdict(tokens.renew(_valid(RefreshSerializer, request)["refresh"])))
+        return Response(asdict(tokens.renew(valid(RefreshSerializer, request)["refresh"])))
 
 
 class TokenVerifyView(_TokenView):
@@ -128,7 +129,7 @@ class TokenVerifyView(_TokenView):
     )
     def post(self, request: Request) -> Response:
         """Answer an empty object when the token is live, 401 otherwise."""
-        tokens.verify(_valid(VerifySerializer, request)["token"])
+        tokens.verify(valid(VerifySerializer, request)["token"])
         return Response({})
 
 
@@ -143,11 +144,5 @@ class TokenBlacklistView(_TokenView):
     )
     def post(self, request: Request) -> Response:
         """Spend the refresh token."""
-        tokens.revoke(_valid(RefreshSerializer, request)["refresh"])
+        tokens.revoke(valid(RefreshSerializer, request)["refresh"])
         return Response({})
-
-
-def _valid(kind: type[serializers.Serializer[Any]], request: Request) -> dict[str, Any]:
-    serializer = kind(data=request.data)
-    serializer.is_valid(raise_exception=True)
-    return dict(serializer.validated_data)

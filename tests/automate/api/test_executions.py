@@ -25,7 +25,7 @@ DOCUMENTED = {
 }  # fmt: skip
 ADDED = {
     "workflow_version", "output", "error_code", "replay_of", "parent_execution_id", "parent_path", "children",
-    "trace_id", "created_at", "cancel_requested_at", "paused_at", "held_at",
+    "trace_id", "created_at", "duration_ms", "trigger_event_id", "cancel_requested_at", "paused_at", "held_at",
 }  # fmt: skip
 
 
@@ -79,6 +79,7 @@ def test_detail_has_the_documented_shape(
     body = key_client(Role.VIEWER).get(f"{url}{made.pk}/").json()
     steps = body.pop("steps")
     assert set(body) - DOCUMENTED == ADDED
+    assert (body["duration_ms"], body["trigger_event_id"]) == (2000, made.event_id and str(made.event_id))
     assert {name: body[name] for name in DOCUMENTED} == {
         "id": str(made.pk),
         "workflow_id": str(workflow.pk),

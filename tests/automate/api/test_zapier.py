@@ -284,3 +284,13 @@ def test_openapi_shows_examples_of_every_operation() -> None:
     listed = paths[f"{BASE}/triggers/"]["get"]["responses"]["200"]["content"]["application/json"]["schema"]
     assert listed["type"] == "array"
     assert sorted(paths[f"{BASE}/unsubscribe/"]) == ["delete", "post"]
+
+
+def test_wrong_type_does_not_hide_a_wrong_url(key_client: Callable[..., Client]) -> None:
+    answer = subscribed(key_client(), event_type=5, callback_url="https://127.0.0.1/")
+    assert (answer.status_code, details(answer)) == (400, ["event_type", "callback_url"])
+
+
+def test_unsubscribe_takes_no_number_for_an_id(key_client: Callable[..., Client]) -> None:
+    answer = post(key_client(), "unsubscribe", {"id": 5})
+    assert (answer.status_code, details(answer)) == (400, ["id"])

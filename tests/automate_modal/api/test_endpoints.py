@@ -47,7 +47,7 @@ def test_editor_makes_reads_changes_and_deletes_an_endpoint(key_client: Callable
     assert (row["name"], row["enabled"], "config" in row) == ("Check", False, False)
     assert client.delete("/api/v1/endpoints/price-check/").status_code == 204
     assert client.get("/api/v1/endpoints/price-check/").status_code == 404
-    actions = AuditEntry.all_tenants.filter(target=f"endpoint:{body['id']}").order_by("number")
+    actions = AuditEntry.all_tenants.filter(target=f"endpoint:{body['id']}").order_by("id")
     assert [entry.action for entry in actions] == [
         "endpoint.create", "endpoint.update", "endpoint.update", "endpoint.delete",
     ]  # fmt: skip
@@ -95,16 +95,7 @@ def test_every_wrong_field_is_named_at_once(key_client: Callable[..., Client]) -
         one["field"]
         for one in send(key_client(), "POST", "/api/v1/endpoints/", body).json()["error"]["details"]
     ]
-    assert fields in (
-        ["name"],
-        ["name", "slug", "config.x", "config.workflow", "input_schema.$ref"],
-    )
-    body["name"] = "Fine"
-    fields = [
-        one["field"]
-        for one in send(key_client(), "POST", "/api/v1/endpoints/", body).json()["error"]["details"]
-    ]
-    assert fields == ["slug", "config.x", "config.workflow", "input_schema.$ref"]
+    assert fields == ["name", "slug", "config.x", "config.workflow", "input_schema.$ref"]
 
 
 def test_slug_is_made_from_the_name(key_client: Callable[..., Client]) -> None:

@@ -1,4 +1,4 @@
-"""The shapes of the engine's REST resources."""
+"""The shapes of executions, their steps, and what may be ordered of them."""
 
 from __future__ import annotations
 
@@ -7,142 +7,10 @@ from typing import Any
 
 from rest_framework import serializers
 
-from automate.drawings import shown_graph
-from automate.enums import ExecutionStatus, StepStatus, TriggerType
-from automate.models import Automation, Event, Execution, StepRun, WorkflowVersion
-from automate.workflows import draft_problems
+from automate.enums import ExecutionStatus, StepStatus
+from automate.models import Execution, StepRun
 from automate_api.bodies import BodySerializer
 from automate_core.redaction import redact
-
-
-class ProblemSerializer(serializers.Serializer[Any]):
-    """One wrong field."""
-
-    field = serializers.CharField()
-    message = serializers.CharField()
-
-
-class WorkflowListSerializer(serializers.ModelSerializer[Automation]):
-    """A workflow as a row of the list."""
-
-    trigger_type = serializers.ChoiceField(
-        source="live_version.trigger_type",
-        choices=TriggerType.choices,
-        default=TriggerType.MANUAL,
-        read_only=True,
-    )
-    workflow_version = serializers.IntegerField(source="live_version.number", default=0, read_only=True)
-
-    class Meta:
-        model = Automation
-        fields = [
-            "id",
-            "name",
-            "slug",
-            "enabled",
-            "trigger_type",
-            "workflow_version",
-            "created_at",
-            "updated_at",
-        ]
-
-
-class WorkflowSerializer(WorkflowListSerializer):
-    """A workflow with its trigger and its graph as it is drawn, which is the live one unless it has a draft.
-
-    `draft` and `problems` are there only while there is a draft: a drawn graph that cannot run yet. Triggers go on
-    starting the live version meanwhile.
-    """
-
-    trigger_config = serializers.DictField(source="live_version.trigger_config", default=dict, read_only=True)
-    graph = serializers.SerializerMethodField()
-    draft = serializers.BooleanField(read_only=True, required=False)
-    problems = ProblemSerializer(many=True, read_only=True, required=False)
-
-    class Meta(WorkflowListSerializer.Meta):
-        fields = [
-            "id",
-            "name",
-            "slug",
-            "description",
-            "enabled",
-            "trigger_type",
-            "trigger_config",
-            "workflow_version",
-            "graph",
-            "draft",
-            "problems",
-            "created_at",
-            "updated_at",
-        ]
-
-    def get_graph(self, automation: Automation) -> dict[str, Any]:
-        """Return the graph with the positions of its nodes."""
-        return shown_graph(automation)
-
-    def to_representation(self, instance: Automation) -> dict[str, Any]:
-        """Return the workflow; what is said of a draft only when there is one."""
-        shown = dict(super().to_representation(instance))
-        if instance.draft is not None:
-            found = draft_problems(instance)
-            return {**shown, "draft": True, "problems": [problem.as_dict() for problem in found]}
-        return {name: value for name, value in shown.items() if name not in ("draft", "problems")}
-
-
-class WorkflowWriteSerializer(BodySerializer):
-    """What a client may say about a workflow; only the name is needed, and only to create one."""
-
-    name = serializers.CharField(max_length=200)
-    slug = serializers.CharField(max_length=100, required=False)
-    description = serializers.CharField(required=False, allow_blank=True)
-    enabled = serializers.BooleanField(required=False)
-    trigger_type = serializers.CharField(max_length=16, required=False)
-    trigger_config = serializers.DictField(required=False)
-    graph = serializers.DictField(required=False)
-
-
-class WorkflowCheckSerializer(BodySerializer):
-    """A graph and a trigger to be checked; what is absent is taken from the live version."""
-
-    trigger_type = serializers.CharField(max_length=16, required=False)
-    trigger_config = serializers.DictField(required=False)
-    graph = serializers.DictField(required=False)
-
-
-class FindingSerializer(serializers.Serializer[Any]):
-    """One thing the linter found."""
-
-    code = serializers.CharField()
-    node = serializers.CharField()
-    field = serializers.CharField()
-    message = serializers.CharField()
-    severity = serializers.CharField()
-
-
-class WorkflowCheckedSerializer(serializers.Serializer[Any]):
-    """Whether a graph and a trigger could be saved, what is wrong with them, and what is doubtful."""
-
-    valid = serializers.BooleanField()
-    errors = ProblemSerializer(many=True)  # type: ignore[assignment]
-    warnings = FindingSerializer(many=True)
-
-
-class VersionSerializer(serializers.ModelSerializer[WorkflowVersion]):
-    """One saved version of a workflow."""
-
-    workflow_version = serializers.IntegerField(source="number", read_only=True)
-    graph = serializers.DictField(read_only=True)
-    trigger_config = serializers.DictField(read_only=True)
-
-    class Meta:
-        model = WorkflowVersion
-        fields = ["workflow_version", "trigger_type", "trigger_config", "graph", "created_at"]
-
-
-class RunSerializer(BodySerializer):
-    """The input of a run."""
-
-    payload = serializers.DictField(required=False, default=dict)
 
 
 class StartedSerializer(serializers.Serializer[Any]):
@@ -276,6 +144,8 @@ class ExecutionSerializer(serializers.ModelSerializer[Execution]):
     steps = StepSerializer(many=True, read_only=True)
     error_code = serializers.SerializerMethodField()
     error_summary = serializers.SerializerMethodField()
+    duration_ms = serializers.SerializerMethodField()
+    trigger_event_id = serializers.UUIDField(source="event_id", read_only=True, allow_null=True)
     replay_of = serializers.UUIDField(source="replay_of_id", read_only=True, allow_null=True)
     children = serializers.SerializerMethodField()
 
@@ -301,10 +171,16 @@ class ExecutionSerializer(serializers.ModelSerializer[Execution]):
             "created_at",
             "started_at",
             "finished_at",
+            "duration_ms",
+            "trigger_event_id",
             "cancel_requested_at",
             "paused_at",
             "held_at",
         ]
+
+    def get_duration_ms(self, execution: Execution) -> int | None:
+        """Return how long the execution took, None while it has not finished."""
+        return _milliseconds(execution.started_at, execution.finished_at)
 
     def get_context(self, execution: Execution) -> dict[str, Any]:
         """Return what the execution was started with, without secrets."""
@@ -321,47 +197,6 @@ class ExecutionSerializer(serializers.ModelSerializer[Execution]):
     def get_error_summary(self, execution: Execution) -> str | None:
         """Return why the execution failed, None when it did not."""
         return execution.error_summary or None
-
-
-class EventListSerializer(serializers.ModelSerializer[Event]):
-    """An event as a row of the list."""
-
-    class Meta:
-        model = Event
-        fields = ["id", "type", "source", "dedupe_key", "trace_id", "created_at"]
-        read_only_fields = fields
-
-
-class EventSerializer(EventListSerializer):
-    """An event with its payload."""
-
-    payload = serializers.SerializerMethodField()
-
-    class Meta(EventListSerializer.Meta):
-        fields = [*EventListSerializer.Meta.fields, "payload"]
-        read_only_fields = fields
-
-    def get_payload(self, event: Event) -> dict[str, Any]:
-        """Return what happened, without secrets."""
-        return dict(redact(event.payload))
-
-
-class EmitSerializer(BodySerializer):
-    """An event to be emitted."""
-
-    type = serializers.CharField(max_length=255)
-    payload = serializers.DictField(required=False, default=dict)
-    dedupe_key = serializers.CharField(max_length=255, required=False, allow_null=True, default=None)
-    source = serializers.CharField(  # type: ignore[assignment]
-        max_length=100, required=False, allow_blank=True, default=""
-    )
-
-
-class EmittedSerializer(serializers.Serializer[Any]):
-    """The event that stands for what was emitted."""
-
-    event_id = serializers.UUIDField()
-    trace_id = serializers.CharField()
 
 
 def _milliseconds(start: datetime | None, end: datetime | None) -> int | None:
