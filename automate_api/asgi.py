@@ -37,6 +37,9 @@ def limit_body(app: App) -> App:
             await app(scope, receive, send)
             return
         limit = conf.get().BODY_LIMIT_BYTES
+        if _announced_length(scope) > limit:
+            await _refuse(scope, receive, send)
+            return
         seen = 0
         is_answered = False
 
@@ -77,6 +80,11 @@ async def _refuse(scope: Any, receive: Receive, send: Send) -> None:
     except TimeoutError:
         pass
     await send({"type": "http.response.body", "body": b""})
+
+
+def _announced_length(scope: Any) -> int:
+    length = next((value for name, value in scope["headers"] if name.lower() == b"content-length"), b"")
+    return int(length) if length.isdigit() else 0
 
 
 def _over_limit(scope: Any) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from django.utils import timezone
 from rest_framework.authentication import BaseAuthentication, SessionAuthentication
-from rest_framework.exceptions import AuthenticationFailed
+from rest_framework.exceptions import AuthenticationFailed, PermissionDenied
 from rest_framework.request import Request
 
 from automate_api import keys, principal, tokens
@@ -48,7 +48,7 @@ class AutomateAuthentication(BaseAuthentication):
         if len({found.identity for found in every}) > 1 or len({f.key.pk for f in sent if f.key}) > 1:
             raise AuthenticationFailed("The credentials sent name different callers; send one")
         if not sent:
-            SessionAuthentication().enforce_csrf(request)
+            _enforce_csrf(request)
         caller = _resolve(every[0], request.headers.get(principal.TENANT_HEADER))
         request._request.principal = caller  # type: ignore[attr-defined]
         return (caller.user if caller.key is None or caller.user else KeyUser(caller.key)), caller
@@ -56,6 +56,13 @@ class AutomateAuthentication(BaseAuthentication):
     def authenticate_header(self, request: Request) -> str:
         """Return the challenge sent with 401."""
         return 'Bearer realm="api"'
+
+
+def _enforce_csrf(request: Request) -> None:
+    try:
+        SessionAuthentication().enforce_csrf(request)
+    except PermissionDenied as error:
+        raise PermissionDenied(f"{error.detail} Send the token of your session in X-CSRFToken.") from error
 
 
 def _resolve(credential: _Credential, wanted: str | None) -> Principal:

@@ -47,10 +47,10 @@ def key_of(request: HttpRequest) -> str | None:
     if not given:
         return None
     if len(given) > 1:
-        raise _refused("Idempotency-Key and X-Request-ID differ; send one")
+        raise _refused(request, "Idempotency-Key and X-Request-ID differ; send one")
     (key,) = given
     if not _KEY.fullmatch(key):
-        raise _refused("An idempotency key is 1 to 255 visible ASCII characters")
+        raise _refused(request, "An idempotency key is 1 to 255 visible ASCII characters")
     return key
 
 
@@ -88,7 +88,12 @@ def run(
             raise InFlight(retry_after_seconds=_RETRY_AFTER_SECONDS)
         found = IdempotencyRecord.objects.filter(digest=digest).first()
         if found is not None and found.created_at > timezone.now() - KEPT:
-            return _replayed(found, fingerprint, _place(principal, digest))
+            if found.fingerprint != fingerprint:
+                raise _refused(
+                    request,
+                    "This idempotency key was used with another body; use a new key for a new request",
+                )
+            return _replayed(found, _place(principal, digest))
         if found is not None:
             found.delete()
         response = respond()
@@ -149,9 +154,7 @@ def _record(
     )
 
 
-def _replayed(found: IdempotencyRecord, fingerprint: str, place: Place) -> HttpResponse:
-    if found.fingerprint != fingerprint:
-        raise _refused("This idempotency key was used with another body; use a new key for a new request")
+def _replayed(found: IdempotencyRecord, place: Place) -> HttpResponse:
     if found.held_until is not None and found.held_until > timezone.now():
         raise InFlight(retry_after_seconds=_RETRY_AFTER_SECONDS)
     body = bytes(found.body)
@@ -184,5 +187,6 @@ def _digest(*parts: str) -> str:
     return hashlib.sha256("\x00".join(parts).encode()).hexdigest()
 
 
-def _refused(message: str) -> ValidationFailed:
-    return ValidationFailed(message, details=[Problem("Idempotency-Key", message)])
+def _refused(request: HttpRequest, message: str) -> ValidationFailed:
+    sent = next(name for name in HEADERS if name in request.headers)
+    return ValidationFailed(message, details=[Problem(sent, message)])

@@ -68,8 +68,8 @@ class ApiMiddleware(_Middleware):
     """Refuses what no view should see, and finishes every response under /api/ the same way.
 
     In front: bodies over the limit (by Content-Length, before a byte is read), encoded bodies, and NUL in the URL.
-    Behind: `Cache-Control: no-store`, rate headers, JSON for errors that are not JSON yet, redirects to the slash
-    that keep the method and the body.
+    Behind: `Cache-Control: no-store`, `nosniff`, rate headers, JSON for errors that are not JSON yet, redirects to
+    the slash that keep the method and the body.
     """
 
     def __call__(self, request: HttpRequest) -> Answer:
@@ -150,6 +150,7 @@ def _finished(request: HttpRequest, response: HttpResponseBase) -> HttpResponseB
         response.status_code = HTTPStatus.PERMANENT_REDIRECT
     throttling.add_headers(request, response)
     response.headers.setdefault("Cache-Control", "no-store")
+    response.headers.setdefault("X-Content-Type-Options", "nosniff")
     _note_key_use(request, response)
     return response
 

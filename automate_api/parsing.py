@@ -34,11 +34,13 @@ def strict_json(data: bytes, *, unique_keys: bool) -> Any:
     Raises:
         MalformedBody: the document is not acceptable; the message says where or why.
     """
+    limit = conf.get().JSON_DEPTH_LIMIT
     try:
         value = orjson.loads(data)
     except orjson.JSONDecodeError as error:
+        if error.msg.startswith("depth limit"):
+            raise MalformedBody(f"The body is nested deeper than {limit} levels") from error
         raise MalformedBody(f"The body is not valid JSON: {error}") from error
-    limit = conf.get().JSON_DEPTH_LIMIT
     if data.count(b"{") + data.count(b"[") > limit:
         _refuse_deeper_than(limit, value)
     if b"\\u0000" in data and _has_nul(value):

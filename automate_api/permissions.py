@@ -38,8 +38,9 @@ class HasRole(BasePermission):
         if not principal.may(needed):
             self.message = f"This needs the role {needed.value!r}; yours is {principal.role.value!r}"
             return False
-        if not _in_scope(principal, view, request.method or ""):
-            self.message = "The scopes of this API key do not cover this request"
+        in_scope = InScope()
+        if not in_scope.has_permission(request, view):
+            self.message = in_scope.message
             return False
         return True
 
@@ -47,12 +48,20 @@ class HasRole(BasePermission):
 class InScope(BasePermission):
     """The scopes of the caller's key, if there is one, cover the request; the base classes always ask."""
 
-    message = "The scopes of this API key do not cover this request"
+    message = "Keys with scopes cannot do this; use one without"
 
     def has_permission(self, request: Request, view: Any) -> bool:
         """Tell whether the caller's key, if there is one, was given for this."""
         principal = request.auth
-        return not isinstance(principal, Principal) or _in_scope(principal, view, request.method or "")
+        if not isinstance(principal, Principal) or principal.key is None or not principal.key.scopes:
+            return True
+        verb = "read" if (request.method or "").lower() in _SAFE else "write"
+        needed = f"{getattr(view, 'api_scope', '')}:{verb}"
+        if not needed.startswith(":"):
+            self.message = (
+                f"This needs a key with the scope {needed!r}; yours has {', '.join(principal.key.scopes)}"
+            )
+        return needed in principal.key.scopes
 
 
 class IsStaff(BasePermission):
@@ -78,10 +87,3 @@ def required_role(view: Any, method: str) -> Role:
             if name in roles:
                 return roles[name]
     return Role.ADMIN
-
-
-def _in_scope(principal: Principal, view: Any, method: str) -> bool:
-    if principal.key is None or not principal.key.scopes:
-        return True
-    verb = "read" if method.lower() in _SAFE else "write"
-    return f"{getattr(view, 'api_scope', '')}:{verb}" in principal.key.scopes

@@ -37,9 +37,14 @@ App = Callable[[Any, Callable[[], Awaitable[Message]], Callable[[Message], Await
 ANSWER_HEADER = "Automate-Answer"
 """Says of a delivery that may wait: `respond` for what a workflow said, else why it is answered without."""
 
-_FIXED_HEADERS = {"Content-Type": "application/json", "Cache-Control": "no-store"}
+_FIXED_HEADERS = {
+    "Content-Type": "application/json",
+    "Cache-Control": "no-store",
+    "X-Content-Type-Options": "nosniff",
+}
 # What a workflow says may repeat what a stranger sent; no browser shall run it in the name of this site.
-_ANSWER_HEADERS = {"Content-Security-Policy": "sandbox", "X-Content-Type-Options": "nosniff"}
+_ANSWER_HEADERS = {"Content-Security-Policy": "sandbox"}
+_CHALLENGE = 'Signature realm="webhooks"'
 _WITHOUT_LENGTH = frozenset({204, 304})
 
 
@@ -178,6 +183,9 @@ async def _verified(delivery: Delivery, headers: dict[str, str]) -> sources.Sour
     except errors.EncodedBody:
         await _count(f"ip:{address}", headers)
         raise
+    if "\x00" in delivery.source:
+        await _count(f"ip:{address}", headers)
+        raise errors.MalformedBody("The URL contains a NUL character")
     if delivery.method != "POST":
         await _count(f"ip:{address}", headers)
         headers["Allow"] = "POST"
@@ -193,6 +201,7 @@ async def _verified(delivery: Delivery, headers: dict[str, str]) -> sources.Sour
         )
     except SignatureRefused as refused:
         logger.warning("webhook.refused", extra={"source": delivery.source, "cause": refused.cause})
+        headers["WWW-Authenticate"] = _CHALLENGE
         await _count(f"ip:{address}", headers)
         raise
     return source

@@ -79,6 +79,8 @@ class BaseAPIView(ConfigurableMixin, CORSMixin, APIView):
     renderer_classes: Sequence[Any] = (ORJSONRenderer,)
     content_negotiation_class = JSONNegotiation
     metadata_class = None
+    # OPTIONS is no method of these views: CORSMixin answers preflights before they are asked.
+    http_method_names: Sequence[str] = ("get", "post", "put", "patch", "delete", "head")
     schema = AutoSchema()
 
     _scope: ExitStack
@@ -109,8 +111,9 @@ class BaseAPIView(ConfigurableMixin, CORSMixin, APIView):
         """
         if request.method not in self.allowed_methods:
             self.http_method_not_allowed(request)
-        if not InScope().has_permission(request, self):
-            self.permission_denied(request, message=InScope.message)
+        in_scope = InScope()
+        if not in_scope.has_permission(request, self):
+            self.permission_denied(request, message=in_scope.message)
         super().check_permissions(request)
 
     def get_exception_handler(self) -> Callable[[Exception, Any], Response]:

@@ -68,7 +68,7 @@ def test_unknown_url_outside_the_api_keeps_its_page() -> None:
 def test_wrong_method_is_405_in_shape(key_client: MakeClient) -> None:
     answer = key_client().put("/api/ping/")
     assert (answer.status_code, answer.json()["error"]["code"]) == (405, "METHOD_NOT_ALLOWED")
-    assert answer.json()["error"]["message"].startswith("PUT is not answered here; use GET or POST or DELETE")
+    assert answer.json()["error"]["message"].startswith("PUT is not answered here; use GET, POST, DELETE")
     assert "GET" in answer["Allow"]
 
 

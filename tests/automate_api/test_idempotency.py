@@ -151,3 +151,11 @@ def test_parallel_requests_with_one_key_make_one_thing(key_client: MakeClient) -
     assert {answer.status_code for answer in answers} <= {201, 409}
     assert Tenant.objects.filter(name="made").count() == 1
     assert connection.in_atomic_block is False
+
+
+@pytest.mark.parametrize("header", ["X-Request-ID", "Idempotency-Key"])
+def test_refused_key_is_named_by_the_header_it_came_in(key_client: MakeClient, header: str) -> None:
+    client = key_client()
+    make(client, "one", **{header: "k1"})
+    for answer in (make(client, "two", **{header: "k1"}), make(client, **{header: "a b"})):
+        assert [problem["field"] for problem in answer.json()["error"]["details"]] == [header]

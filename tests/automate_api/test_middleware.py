@@ -182,3 +182,8 @@ def test_chunked_body_is_stopped_at_the_limit() -> None:
 def test_chunked_body_under_the_limit_reaches_the_view() -> None:
     sent, read = chunked("/api/ping/", [b"x" * 300_000] * 3)
     assert (sent[0]["status"], read) == (401, 3)
+
+
+def test_answers_of_the_api_are_not_guessed_at(key_client: MakeClient) -> None:
+    answers = (key_client().get("/api/ping/"), Client().get("/api/ping/?a=%00"), Client().get("/api/nope/"))
+    assert [answer["X-Content-Type-Options"] for answer in answers] == ["nosniff"] * 3

@@ -36,6 +36,12 @@ def test_strict_json_refuses(text: bytes) -> None:
         strict_json(text, unique_keys=False)
 
 
+@pytest.mark.parametrize("depth", [65, 2_000])
+def test_too_deep_is_said_whichever_limit_it_passes(depth: int) -> None:
+    with pytest.raises(MalformedBody, match="nested deeper than 64 levels"):
+        strict_json(b"[" * depth + b"]" * depth, unique_keys=False)
+
+
 @pytest.mark.parametrize(
     ("text", "value"),
     [

@@ -121,3 +121,20 @@ def test_live_tokens_are_not_in_the_database(make_user: MakeUser) -> None:
     live = post(TOKEN + "refresh/", refresh=login().json()["refresh"]).json()["refresh"]
     stored = list(OutstandingToken.objects.values_list("token", flat=True))
     assert (len(stored), live in stored) == (1, False)
+
+
+def test_refused_token_in_a_body_is_challenged_as_one_in_a_header() -> None:
+    for path, name in (("refresh/", "refresh"), ("verify/", "token"), ("blacklist/", "refresh")):
+        answer = post(TOKEN + path, **{name: "forged"})
+        assert (answer.status_code, answer["WWW-Authenticate"]) == (401, 'Bearer realm="api"')
+
+
+def test_login_held_back_says_which_limit_was_passed() -> None:
+    with override_settings(
+        AUTOMATE_API={"RATE_LOGIN_FAILURES": "1/minute", "RATE_STORAGE": "calm-memory://"}
+    ):
+        assert login("mallory").status_code == 401
+        answer = login("mallory")
+    limits = [answer[f"X-RateLimit-{name}"] for name in ("Limit", "Remaining")]
+    assert (answer.status_code, limits) == (429, ["1", "0"])
+    assert 1 <= int(answer["Retry-After"]) <= 60
