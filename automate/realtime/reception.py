@@ -71,6 +71,14 @@ class Reception:
                     topic.has_group = False
                 await asyncio.sleep(LAYER_PAUSE_SECONDS)
                 continue
-            heard = self._topics.get(envelope.get("workflow_id", ""))
-            if envelope.get("type") == sender.TYPE and heard is not None:
-                self._hear(heard, [Message(*one) for one in envelope["messages"]])
+            try:
+                self._take(envelope)
+            except (AttributeError, KeyError, TypeError) as error:
+                logger.warning(
+                    "realtime.payload_ignored", extra={"error": f"{type(error).__name__}: {error}"}
+                )
+
+    def _take(self, envelope: Any) -> None:
+        heard = self._topics.get(envelope.get("workflow_id", ""))
+        if envelope.get("type") == sender.TYPE and heard is not None:
+            self._hear(heard, [Message(*one) for one in envelope["messages"]])
