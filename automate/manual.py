@@ -10,8 +10,10 @@ from django.db import transaction
 from automate.emission import Emitted, emit
 from automate.executions.start import start_execution
 from automate.models import Execution
-from automate_core import audit
-from automate_core.models import current_tenant_id
+from automate_core import audit, sql
+from automate_core.errors import NotFound
+
+_KEEP = "SELECT id FROM automate_automation WHERE id = %(automation)s FOR KEY SHARE"
 
 
 def emit_by(
@@ -25,7 +27,6 @@ def emit_by(
     """
     with transaction.atomic():
         emitted = emit(type, payload, dedupe_key, source=source)
-        # The chain is locked last: whoever waits for the same dedupe key must not hold it.
         if emitted.created:
             audit.record(
                 actor=by,
@@ -45,8 +46,10 @@ def run_by(by: str, slug: str, payload: Mapping[str, Any], **terms: Any) -> Exec
         terms: what else `start_execution` takes.
     """
     with transaction.atomic():
-        audit.lock_chain(current_tenant_id())
         execution = start_execution(slug=slug, payload=payload, **terms)
+        # Whoever deletes the workflow waits for this run, or this for the deletion.
+        if not sql.execute(_KEEP, {"automation": execution.automation_id}):
+            raise NotFound(f"There is no workflow {slug!r}")
         audit.record(
             actor=by,
             action="workflow.run",

@@ -215,10 +215,17 @@ def settle_draft(automation: Automation, *, by: str, user: Any = None) -> Automa
 
 
 def delete_workflow(automation: Automation, *, by: str) -> None:
-    """Delete an automation with its versions, triggers and executions; running ones are dropped by their workers."""
+    """Delete an automation with its versions, triggers and executions; running ones are dropped by their workers.
+
+    Raises:
+        NotFound: it was deleted.
+    """
     with transaction.atomic():
-        audit.lock_chain(automation.tenant_id)
-        target, before = f"workflow:{automation.id}", _facts(automation)
+        # Runs that start wait for this, or are deleted with the others.
+        held = Automation.all_tenants.select_for_update().filter(pk=automation.pk).first()
+        if held is None:
+            raise NotFound(f"Workflow {automation.slug!r} was deleted")
+        target, before = f"workflow:{held.id}", _facts(held)
         automation.delete()
         audit.record(actor=by, action="workflow.delete", target=target, before=before)
 
@@ -242,7 +249,6 @@ def restore_version(automation: Automation, number: int, *, by: str, user: Any =
 def _held(automation: Automation, *, by: str, action: str) -> Iterator[Automation]:
     """Open a transaction with the workflow's row locked and read again, and an audit entry at its end."""
     with transaction.atomic():
-        audit.lock_chain(automation.tenant_id)
         held = Automation.all_tenants.select_for_update().filter(pk=automation.pk).first()
         if held is None:
             raise NotFound(f"Workflow {automation.slug!r} was deleted")

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from django.db import transaction
+from django.db import IntegrityError, transaction
 from django.db.models import Q
 from django.utils import timezone
 
@@ -61,12 +61,7 @@ def create_key(
     prefix = secrets.token_hex(4)
     plain = f"ak_{prefix}_{secrets.token_urlsafe(32)}"
     with transaction.atomic(), tenant_scope(tenant_id):
-        audit.lock_chain(tenant_id)
-        if id is not None and ApiKey.all_tenants.filter(pk=id).exists():
-            raise Conflict(
-                "This key was made and shown already; revoke it and make another if it was not kept"
-            )
-        key = ApiKey.objects.create(
+        key = ApiKey(
             id=id or uuid7(),
             tenant_id=tenant_id,
             name=name,
@@ -77,6 +72,7 @@ def create_key(
             scopes=list(scopes),
             expires_at=expires_at,
         )
+        _insert(key)
         audit.record(
             actor=by,
             action="apikey.created",
@@ -93,7 +89,6 @@ def revoke_key(key: ApiKey, *, by: str) -> None:
         Conflict: it is already revoked.
     """
     with transaction.atomic(), tenant_scope(key.tenant_id):
-        audit.lock_chain(key.tenant_id)
         now, before = timezone.now(), _facts(key)
         if not ApiKey.objects.filter(pk=key.pk, revoked_at=None).update(revoked_at=now):
             raise Conflict(f"The API key {key.prefix!r} is already revoked")
@@ -133,6 +128,17 @@ def touch(key: ApiKey, *, now: datetime) -> None:
     with transaction.atomic():
         free = ApiKey.all_tenants.select_for_update(skip_locked=True, no_key=True).filter(stale, pk=key.pk)
         ApiKey.all_tenants.filter(pk__in=free.values("pk")).update(last_used_at=now)
+
+
+def _insert(key: ApiKey) -> None:
+    try:
+        with transaction.atomic():
+            key.save(force_insert=True)
+    except IntegrityError as error:
+        if not ApiKey.all_tenants.filter(pk=key.pk).exists():
+            raise
+        message = "This key was made and shown already; revoke it and make another if it was not kept"
+        raise Conflict(message) from error
 
 
 def _facts(key: ApiKey) -> dict[str, Any]:

@@ -112,7 +112,6 @@ def change(
         ValidationFailed, ConnectionNameTaken: as for `create`.
     """
     with transaction.atomic():
-        audit.lock_chain(row.tenant_id)
         stored = Connection.all_tenants.select_for_update().get(pk=row.pk)
         before = _facts(stored)
         for attribute in ("name", "is_enabled", "rate_limit"):
@@ -126,7 +125,6 @@ def change(
 def delete(row: Connection, *, by: str = "system") -> None:
     """Delete a connection; steps that name it fail from then on."""
     with transaction.atomic():
-        audit.lock_chain(row.tenant_id)
         stored = Connection.all_tenants.select_for_update().get(pk=row.pk)
         before = _facts(stored)
         stored.delete()
@@ -214,7 +212,6 @@ def _require_valid(row: Connection) -> None:
 def _saved(row: Connection, *, by: str, action: str, before: dict[str, Any] | None) -> Connection:
     try:
         with transaction.atomic():
-            audit.lock_chain(row.tenant_id)
             row.save()
             _record(row, action, by=by, before=before, after=_facts(row))
     except IntegrityError as error:

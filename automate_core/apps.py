@@ -19,17 +19,26 @@ class AutomateCoreConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        """Register system checks, guard what servers log, and have a default tenant after migrations."""
+        """Register checks and duties, guard logs, and have a default tenant after migrations."""
         from automate_core import checks  # noqa: F401
         from automate_core.telemetry import redact_server_logs
 
         redact_server_logs()
+        _register_duty()
         if getattr(settings, "AUTOMATE", {}).get("CELERY_DOORBELL"):
             from automate_core.outbox import doorbell
             from automate_core.tasks import ringer
 
             doorbell.add_bell(ringer.ring)
         post_migrate.connect(_ensure_default_tenant, sender=self, dispatch_uid="automate_core.default_tenant")
+
+
+def _register_duty() -> None:
+    from automate_core.audit_chain import SEAL_SECONDS, seal_some
+    from automate_core.outbox.duties import Duty, duty_registry
+
+    if "audit" not in duty_registry:
+        duty_registry.register("audit", Duty("audit", SEAL_SECONDS, seal_some))
 
 
 def _ensure_default_tenant(using: str, apps: Apps = installed_apps, **_: Any) -> None:

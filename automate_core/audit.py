@@ -1,52 +1,39 @@
-"""Audit entries: written inside the change they describe, chained by hash per tenant, and verified."""
+"""Audit entries: written inside the change they describe, each with a digest over what it says."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
-from uuid import UUID
 
-from django.db import connection, transaction
 from django.utils import timezone
 
+from automate_core import sql
 from automate_core.context import trace_in_context
-from automate_core.models import AuditEntry, AuditHead, current_tenant_id
+from automate_core.models import AuditEntry, current_tenant_id
 from automate_core.redaction import redactor
 from automate_core.revealed import revealed_secrets
 
-GENESIS = "0" * 64
-"""What the first entry of a tenant has for a previous digest."""
-CHUNK = 1_000
-_HASHED = ("tenant_id", "number", "actor", "action", "target", "before", "after", "trace_id", "created_at")
+_CONTENT = ("tenant_id", "actor", "action", "target", "before", "after", "trace_id")
 
-
-@dataclass(frozen=True, slots=True)
-class Break:
-    """A place where a tenant's chain does not hold, and what is wrong there."""
-
-    tenant_id: UUID
-    number: int
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Head:
-    """The end of a tenant's chain. Kept outside the database, it also shows a chain that was made anew."""
-
-    tenant_id: UUID
-    number: int
-    digest: str
+# The time is that of the database, so its digest is finished there.
+_WRITE = """
+WITH moment AS MATERIALIZED (SELECT clock_timestamp() AS at)
+INSERT INTO automate_core_auditentry (
+  tenant_id, actor, action, target, before, after, trace_id, created_at, content_digest)
+SELECT %(tenant_id)s::uuid, %(actor)s::text, %(action)s::text, %(target)s::text, %(before)s::jsonb, %(after)s::jsonb,
+  %(trace_id)s::text, at, encode(sha256(convert_to(
+    %(said)s::text || ' ' || to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US'), 'UTF8')), 'hex')
+FROM moment RETURNING id, created_at, content_digest
+"""
 
 
 def record(*, actor: str, action: str, target: str, before: Any = None, after: Any = None) -> AuditEntry:
-    """Append one entry to the chain of the tenant in context, inside the caller's transaction.
+    """Write one entry of the tenant in context, inside the caller's transaction, waiting for nobody.
 
-    Entries of one tenant are numbered without gaps: the tenant's chain is locked until the transaction ends.
+    Its place in the tenant's chain is given by `audit_chain.seal` once it is committed.
 
     Args:
         actor: who did it (`user:<id>`, `apikey:<id>`, `command:<name>`); cut at 200 characters.
@@ -58,150 +45,63 @@ def record(*, actor: str, action: str, target: str, before: Any = None, after: A
     Raises:
         TenantRequired: no tenant in context and no default tenant.
     """
-    tenant_id = current_tenant_id()
     clean = redactor(revealed_secrets())
-    with transaction.atomic(savepoint=False):
-        now = lock_chain(tenant_id)
-        number, previous = _end(tenant_id)
-        entry = AuditEntry(
-            tenant_id=tenant_id,
-            number=number + 1,
-            actor=_cut(clean.text(actor), 200),
-            action=_cut(clean.text(action), 64),
-            target=_cut(clean.text(target), 200),
-            before=_as_stored(clean.redact(before)),
-            after=_as_stored(clean.redact(after)),
-            trace_id=trace_in_context() or "",
-            created_at=now,
-            previous_digest=previous,
-        )
-        entry.digest = digest_of(entry)
-        entry.save(force_insert=True)
+    entry = AuditEntry(
+        tenant_id=current_tenant_id(),
+        actor=_cut(clean.text(actor), 200),
+        action=_cut(clean.text(action), 64),
+        target=_cut(clean.text(target), 200),
+        before=_as_stored(clean.redact(before)),
+        after=_as_stored(clean.redact(after)),
+        trace_id=trace_in_context() or "",
+    )
+    given = {name: getattr(entry, name) for name in _CONTENT}
+    states = {name: None if given[name] is None else json.dumps(given[name]) for name in ("before", "after")}
+    written = sql.execute(_WRITE, {**given, **states, "said": _said(entry)})
+    entry.id, entry.created_at, entry.content_digest = written[0]
+    entry._state.adding, entry._state.db = False, "default"
     return entry
 
 
-def lock_chain(tenant_id: UUID) -> datetime:
-    """Hold the tenant's chain until the transaction ends; return the database's time once it is held.
-
-    A verb that locks rows before it records takes this lock first, so that two verbs cannot deadlock.
-    """
-    key = int.from_bytes(hashlib.sha256(b"automate.audit:" + tenant_id.bytes).digest()[:8], signed=True)
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_xact_lock(%s), clock_timestamp()", [key])
-        row = cursor.fetchone()
-    now: datetime = row[1]
-    return now
+def content_digest_of(entry: AuditEntry) -> str:
+    """Return the SHA-256 (hex) over what an entry says, and when it was written."""
+    return hashlib.sha256(f"{_said(entry)} {_instant(entry.created_at)}".encode()).hexdigest()
 
 
 def digest_of(entry: AuditEntry) -> str:
-    """Return the SHA-256 (hex) over the entry and the digest before it, as canonical JSON.
+    """Return the SHA-256 (hex) over a sealed entry and the digest before it, as canonical JSON.
 
     Canonical: keys sorted, no spaces, ASCII; numbers equal in value are written alike, because PostgreSQL's
     `jsonb` gives 1e22 back as an integer.
     """
-    content: dict[str, Any] = {name: getattr(entry, name) for name in _HASHED}
+    content = _content(entry) | {
+        "number": entry.number,
+        "created_at": f"{_instant(entry.created_at)}+00:00",
+        "previous_digest": entry.previous_digest,
+    }
+    if entry.content_digest:
+        content["content_digest"] = entry.content_digest
+    return _digest(content)
+
+
+def _said(entry: AuditEntry) -> str:
+    return _digest(_content(entry))
+
+
+def _content(entry: AuditEntry) -> dict[str, Any]:
+    content = {name: getattr(entry, name) for name in _CONTENT}
     content["tenant"] = str(content.pop("tenant_id"))
-    content["created_at"] = _instant(entry.created_at)
-    content["previous_digest"] = entry.previous_digest
+    return content
+
+
+def _digest(content: dict[str, Any]) -> str:
     text = json.dumps(_canonical(content), sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def verify(tenant_id: UUID | None = None) -> list[Break]:
-    """Check one tenant's chain, or every tenant's, and return where it does not hold, in order."""
-    return list(breaks(tenant_id))
-
-
-def breaks(
-    tenant_id: UUID | None = None, *, progress: Callable[[int], object] = lambda _: None
-) -> Iterator[Break]:
-    """Check one tenant's chain, or every tenant's, entry by entry, and yield where it does not hold.
-
-    Args:
-        tenant_id: whose chain; every tenant's when None.
-        progress: called with the number of entries read so far, after each CHUNK of them.
-    """
-    count = 0
-    for tenant in _tenants(tenant_id):
-        expected, previous = 1, GENESIS
-        for chunk in _chunks(tenant):
-            for entry in chunk:
-                yield from _breaks_at(entry, expected, previous)
-                expected, previous = entry.number + 1, entry.digest
-            count += len(chunk)
-            progress(count)
-        yield from _breaks_at_end(tenant, expected - 1, previous)
-
-
-def heads(tenant_id: UUID | None = None) -> list[Head]:
-    """Return the last number and digest of one tenant's chain, or of every tenant's."""
-    ends = AuditEntry.all_tenants.order_by("tenant_id", "-number").distinct("tenant_id")
-    if tenant_id is not None:
-        ends = ends.filter(tenant_id=tenant_id)
-    return [Head(*row) for row in ends.values_list("tenant_id", "number", "digest")]
-
-
-def holds(tenant_id: UUID, number: int, digest: str) -> bool:
-    """Tell whether the tenant's chain still has the entry that a `Head` noted earlier names."""
-    return AuditEntry.all_tenants.filter(tenant_id=tenant_id, number=number, digest=digest).exists()
-
-
-def _end(tenant_id: UUID) -> tuple[int, str]:
-    # What was cut off the end must not be numbered again, so the recorded end counts, not the last entry there is.
-    recorded = AuditHead.objects.filter(tenant_id=tenant_id).values_list("number", "digest").first()
-    if recorded is not None:
-        return recorded
-    entries = AuditEntry.all_tenants.filter(tenant_id=tenant_id).order_by("-number")
-    return entries.values_list("number", "digest").first() or (0, GENESIS)
-
-
-def _tenants(tenant_id: UUID | None) -> list[UUID]:
-    if tenant_id is not None:
-        return [tenant_id]
-    written = AuditEntry.all_tenants.order_by().values_list("tenant_id", flat=True).distinct()
-    return sorted({*written, *AuditHead.objects.values_list("tenant_id", flat=True)})
-
-
-def _breaks_at(entry: AuditEntry, expected: int, previous: str) -> Iterator[Break]:
-    if entry.number != expected:
-        yield Break(entry.tenant_id, expected, f"missing: the next entry has number {entry.number}")
-    elif entry.previous_digest != previous:
-        yield Break(entry.tenant_id, entry.number, "does not follow from the entry before it")
-    if entry.digest != digest_of(entry):
-        yield Break(entry.tenant_id, entry.number, "was changed: its digest does not match its content")
-
-
-def _breaks_at_end(tenant_id: UUID, number: int, digest: str) -> Iterator[Break]:
-    # Entries written since the last chunk was read have moved the end; they are checked the next time.
-    head = AuditHead.objects.filter(tenant_id=tenant_id).first()
-    if head is None:
-        if number:
-            yield Break(tenant_id, number, "is the last, but the recorded end of the chain was removed")
-        return
-    later = AuditEntry.all_tenants.filter(tenant_id=tenant_id, number=head.number)
-    if head.number > number and not later.exists():
-        yield Break(tenant_id, number + 1, f"missing: the chain was recorded to end at entry {head.number}")
-    elif head.number < number:
-        yield Break(
-            tenant_id, number, f"was not written by a change: the chain is recorded to end at {head.number}"
-        )
-    elif head.number == number and head.digest != digest:
-        yield Break(tenant_id, number, "is not the one that was recorded as the end of the chain")
-
-
-def _chunks(tenant_id: UUID) -> Iterator[list[AuditEntry]]:
-    # By key, not by a server-side cursor: behind pgBouncer in transaction mode there is none.
-    last = -1
-    while chunk := list(
-        AuditEntry.all_tenants.filter(tenant_id=tenant_id, number__gt=last).order_by("number")[:CHUNK]
-    ):
-        yield chunk
-        last = chunk[-1].number
-
-
 def _instant(moment: datetime) -> str:
     aware = timezone.make_aware(moment) if timezone.is_naive(moment) else moment
-    return aware.astimezone(UTC).isoformat(timespec="microseconds")
+    return aware.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds")
 
 
 def _canonical(value: Any) -> Any:

@@ -40,7 +40,6 @@ def create_endpoint(*, by: str, name: str, kind: str, slug: str | None = None, *
         tenant_id=current_tenant_id(), name=name, kind=kind, slug=slug or _free_slug(name), **fields
     )
     with transaction.atomic():
-        audit.lock_chain(endpoint.tenant_id)
         _save(endpoint)
         audit.record(
             actor=by, action="endpoint.create", target=f"endpoint:{endpoint.id}", after=_facts(endpoint)
@@ -56,8 +55,7 @@ def change_endpoint(endpoint: Endpoint, *, by: str, **changes: Any) -> Endpoint:
         NotFound: it was deleted.
     """
     with transaction.atomic():
-        audit.lock_chain(endpoint.tenant_id)
-        held = Endpoint.all_tenants.select_for_update().filter(pk=endpoint.pk).first()
+        held = Endpoint.all_tenants.select_for_update(no_key=True).filter(pk=endpoint.pk).first()
         if held is None:
             raise NotFound(f"Endpoint {endpoint.slug!r} was deleted")
         before = _facts(held)
@@ -78,9 +76,11 @@ def change_endpoint(endpoint: Endpoint, *, by: str, **changes: Any) -> Endpoint:
 
 
 def delete_endpoint(endpoint: Endpoint, *, by: str) -> None:
-    """Delete an endpoint with its jobs and artifacts; what runs goes on without them."""
+    """Delete an endpoint with its jobs and artifacts; what runs goes on without them. Raises NotFound."""
     with transaction.atomic():
-        audit.lock_chain(endpoint.tenant_id)
+        # Jobs that start wait for this, or are deleted with the others.
+        if not Endpoint.all_tenants.select_for_update().filter(pk=endpoint.pk).first():
+            raise NotFound(f"Endpoint {endpoint.slug!r} was deleted")
         target, before = f"endpoint:{endpoint.id}", _facts(endpoint)
         artifacts.remove_after_commit(Artifact.all_tenants.filter(job__endpoint=endpoint).only("file"))
         endpoint.delete()

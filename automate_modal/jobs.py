@@ -8,7 +8,7 @@ from typing import Any
 from django.db import transaction
 from django.utils import timezone
 
-from automate_core import audit
+from automate_core import audit, sql
 from automate_core.context import current_trace_id, tenant_scope
 from automate_core.endpoints import endpoint_registry
 from automate_core.errors import Conflict, NotFound, ValidationFailed
@@ -16,6 +16,8 @@ from automate_core.redaction import redact
 from automate_modal import following
 from automate_modal.models import Endpoint, Job
 from automate_modal.schemas import input_problems
+
+_KEEP = "SELECT id FROM automate_modal_endpoint WHERE id = %(endpoint)s FOR KEY SHARE"
 
 
 def start(endpoint: Endpoint, given: Mapping[str, Any], *, by: str, wants_artifact: bool = False) -> Job:
@@ -40,9 +42,8 @@ def start(endpoint: Endpoint, given: Mapping[str, Any], *, by: str, wants_artifa
     if found:
         raise ValidationFailed.of(found, "The input does not satisfy the endpoint's input_schema")
     with tenant_scope(endpoint.tenant_id), transaction.atomic():
-        audit.lock_chain(endpoint.tenant_id)
-        # Whoever deletes an endpoint holds the same lock.
-        if not Endpoint.all_tenants.filter(pk=endpoint.pk).exists():
+        # Whoever deletes the endpoint waits for the job, or the job for the deletion.
+        if not sql.execute(_KEEP, {"endpoint": endpoint.pk}):
             raise NotFound(f"The endpoint {endpoint.slug!r} was deleted")
         job = Job(
             endpoint=endpoint,
@@ -87,7 +88,6 @@ def cancel(job: Job, *, by: str, reason: str = "") -> Job:
         NotFound: it was deleted.
     """
     with tenant_scope(job.tenant_id), transaction.atomic():
-        audit.lock_chain(job.tenant_id)
         held = Job.all_tenants.select_for_update().filter(pk=job.pk).first()
         if held is None:
             raise NotFound(f"Job {job.pk} was deleted")

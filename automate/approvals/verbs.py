@@ -69,7 +69,6 @@ def decide(
     """
     _check(decision, data, comment)
     with tenant_scope(approval.tenant_id), transaction.atomic():
-        audit.lock_chain(approval.tenant_id)
         held = Approval.objects.select_for_update().get(pk=approval.pk)
         if not may_vote(by, Assignees.of(held.assignees), held.tenant_id):
             raise NotAssigned

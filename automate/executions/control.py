@@ -197,7 +197,6 @@ def _opened(
 ) -> Iterator[Execution]:
     """Open a transaction with the row of an unfinished execution locked, and an audit entry at its end."""
     with tenant_scope(execution.tenant_id), transaction.atomic():
-        audit.lock_chain(execution.tenant_id)
         held = Execution.all_tenants.select_for_update().filter(pk=execution.pk).first()
         if held is None:
             raise NotFound(f"Execution {execution.pk} was deleted")

@@ -16,7 +16,7 @@ from automate_core import audit, secrets
 from automate_core.context import tenant_scope
 from automate_core.errors import Conflict, NotFound, Problem, ValidationFailed
 from automate_core.http import OutboundRefused, check_url, guard
-from automate_core.models import current_tenant_id
+from automate_core.models import Tenant, current_tenant_id
 
 MAX_SUBSCRIPTIONS = 500
 """Subscriptions of one tenant: each event may be delivered to all of them."""
@@ -91,7 +91,8 @@ def subscribe(*, event_type: str, callback_url: str, by: str) -> Subscribed:
     url, tenant_id, secret = called_url(callback_url), current_tenant_id(), messages.new_secret()
     try:
         with transaction.atomic():
-            audit.lock_chain(tenant_id)
+            # They are counted one after the other.
+            Tenant.objects.select_for_update(no_key=True).get(pk=tenant_id)
             mine = WebhookSubscription.all_tenants.filter(tenant_id=tenant_id)
             for replaced in mine.filter(event_type=event_type, callback_url=url, is_enabled=False):
                 _delete(replaced, by=by)
@@ -123,7 +124,6 @@ def find(*, id: UUID | None = None, callback_url: str | None = None) -> list[Web
 def unsubscribe(subscription: WebhookSubscription, *, by: str) -> None:
     """Deliver nothing more, what is under way included, and forget the secret."""
     with transaction.atomic(), tenant_scope(subscription.tenant_id):
-        audit.lock_chain(subscription.tenant_id)
         _delete(subscription, by=by)
 
 
@@ -141,7 +141,6 @@ def _switch(
     subscription: WebhookSubscription, *, is_enabled: bool, reason: str, action: str, by: str
 ) -> WebhookSubscription:
     with transaction.atomic(), tenant_scope(subscription.tenant_id):
-        audit.lock_chain(subscription.tenant_id)
         rows = WebhookSubscription.all_tenants.filter(pk=subscription.pk, is_enabled=not is_enabled)
         changed = {
             "is_enabled": is_enabled,

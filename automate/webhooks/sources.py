@@ -85,7 +85,6 @@ def create_source(
     name, tenant_id = f"webhook.{slug}", current_tenant_id()
     try:
         with transaction.atomic():
-            audit.lock_chain(tenant_id)
             source = WebhookSource.all_tenants.create(
                 tenant_id=tenant_id, slug=slug, preset=preset, secret_name=name,
                 type_header=type_header, type_field=type_field, answer_seconds=answer_seconds,
@@ -112,8 +111,9 @@ def rotate_secret(source: WebhookSource, secret: str, *, by: str) -> WebhookSour
         if previous == secret:
             raise ValidationFailed.of([Problem("secret", "is the one in use; give a new one")])
         source.previous_secret_name = f"webhook.{source.slug}.previous"
-        secrets.store(source.previous_secret_name, previous, by=by)
+        # The older row first, as when encryption keys are rotated: the two wait for each other and never deadlock.
         secrets.store(source.secret_name, secret, by=by)
+        secrets.store(source.previous_secret_name, previous, by=by)
         source.save(update_fields=["previous_secret_name", "updated_at"])
     forget()
     return source
@@ -183,7 +183,6 @@ def _switch(source: WebhookSource, *, is_enabled: bool, action: str, by: str) ->
 def _changing(source: WebhookSource, action: str, *, by: str) -> Iterator[None]:
     """Open a transaction with the source as it is stored now, locked, and an audit entry at its end."""
     with transaction.atomic(), tenant_scope(source.tenant_id):
-        audit.lock_chain(source.tenant_id)
         source.refresh_from_db(from_queryset=WebhookSource.all_tenants.select_for_update())
         before = _facts(source)
         yield

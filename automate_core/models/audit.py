@@ -9,16 +9,18 @@ from automate_core.models.tenant import Tenant, TenantOwned
 
 
 class AuditEntry(TenantOwned):
-    """One change. `digest` covers the entry and the digest before it in the same tenant; rows are append-only.
+    """One change, written with it and sealed soon after: sealing gives it its place in the tenant's chain.
 
-    Database triggers refuse UPDATE, DELETE and TRUNCATE, so a tenant that has entries is switched off, not deleted.
+    `content_digest` covers what is said of the change, from the beginning; `digest` covers the entry and the digest
+    before it. Rows are append-only: database triggers refuse UPDATE, except the one that seals, DELETE and TRUNCATE,
+    so a tenant that has entries is switched off, not deleted.
     """
 
     tenant = models.ForeignKey(
         Tenant, on_delete=models.PROTECT, related_name="+", editable=False, db_index=False
     )
     id = models.BigAutoField(primary_key=True)
-    number = models.PositiveBigIntegerField()
+    number = models.PositiveBigIntegerField(null=True, blank=True)
     actor = models.CharField(max_length=200)
     action = models.CharField(max_length=64)
     target = models.CharField(max_length=200)
@@ -26,8 +28,10 @@ class AuditEntry(TenantOwned):
     after = models.JSONField(null=True, blank=True)
     trace_id = models.CharField(max_length=64, blank=True, default="")
     created_at = models.DateTimeField(db_default=Now())
-    previous_digest = models.CharField(max_length=64)
-    digest = models.CharField(max_length=64)
+    # Empty in entries written before there was one: the chain's digest covers these.
+    content_digest = models.CharField(max_length=64, blank=True, default="", db_default="")
+    previous_digest = models.CharField(max_length=64, blank=True, default="", db_default="")
+    digest = models.CharField(max_length=64, blank=True, default="", db_default="")
 
     class Meta:
         base_manager_name = "all_tenants"
@@ -39,6 +43,9 @@ class AuditEntry(TenantOwned):
             models.Index(fields=["trace_id"], condition=~models.Q(trace_id=""), name="automate_audit_trace"),
             models.Index(fields=["tenant", "-id"], name="automate_audit_recent"),
             models.Index(fields=["action", "-id"], name="automate_audit_action"),
+            models.Index(
+                fields=["tenant", "id"], condition=models.Q(number=None), name="automate_audit_unsealed"
+            ),
         ]
 
     def __str__(self) -> str:
@@ -48,7 +55,7 @@ class AuditEntry(TenantOwned):
 class AuditHead(models.Model):
     """The end of a tenant's chain, kept beside it: entries cut off the end of the chain are missed.
 
-    A database trigger writes it with each entry, and lets it only grow.
+    A database trigger writes it when entries are sealed, and lets it only grow.
     """
 
     tenant_id = models.UUIDField(primary_key=True)

@@ -43,7 +43,6 @@ def redrive(ids: Iterable[int], *, by: str) -> list[ClaimedItem]:
         What was queued again.
     """
     with transaction.atomic():
-        _lock_chains(ids := list(ids))
         items = _written(statements.REDRIVE, ids)
         kind = attrgetter("kind")
         for name, batch in groupby(sorted(items, key=kind), key=kind):
@@ -57,20 +56,16 @@ def redrive(ids: Iterable[int], *, by: str) -> list[ClaimedItem]:
 def discard(ids: Iterable[int], *, by: str) -> list[ClaimedItem]:
     """Delete dead letters for good, in one transaction; return them. Arguments as for `redrive`."""
     with transaction.atomic():
-        _lock_chains(ids := list(ids))
         items = _written(statements.DISCARD, ids)
         _record(items, "outbox.discarded", by)
     return items
 
 
-def _lock_chains(ids: list[int]) -> None:
-    tenants = OutboxItem.all_tenants.filter(id__in=ids, status=OutboxStatus.FAILED).order_by("tenant_id")
-    for tenant_id in tenants.values_list("tenant_id", flat=True).distinct():
-        audit.lock_chain(tenant_id)
-
-
 def _written(statement: str, ids: Iterable[int]) -> list[ClaimedItem]:
-    return [ClaimedItem.of_row(row) for row in sql.execute(statement, {"ids": sorted(set(ids))})]
+    # In the order of their ids, so that two people who choose some of the same rows wait and never deadlock.
+    dead = OutboxItem.all_tenants.filter(id__in=list(ids), status=OutboxStatus.FAILED).order_by("id")
+    held = list(dead.select_for_update().values_list("id", flat=True))
+    return [ClaimedItem.of_row(row) for row in sql.execute(statement, {"ids": held})] if held else []
 
 
 def _record(items: Sequence[ClaimedItem], action: str, by: str) -> None:

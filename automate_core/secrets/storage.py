@@ -37,10 +37,8 @@ def store(name: str, value: str, *, by: str) -> Secret:
     _check(name, value)
     tenant_id = current_tenant_id()
     with transaction.atomic():
-        audit.lock_chain(tenant_id)  # first, and always in this order: two verbs cannot deadlock
-        held = Secret.all_tenants.filter(tenant_id=tenant_id, name=name).select_for_update().first()
-        secret = held or Secret(tenant_id=tenant_id, name=name, version=0)
-        before = {"version": held.version} if held else None
+        secret = _held(tenant_id, name)
+        before = {"version": secret.version} if secret.version else None
         secret.version += 1
         _put(secret, seal(value, Place(tenant_id, name, secret.version)))
         secret.save()
@@ -59,7 +57,6 @@ def delete(name: str, *, by: str) -> None:
     """Delete a secret of the tenant in context; raises SecretNotFoundError when it is not there."""
     tenant_id = current_tenant_id()
     with transaction.atomic():
-        audit.lock_chain(tenant_id)
         secret = Secret.all_tenants.filter(tenant_id=tenant_id, name=name).select_for_update().first()
         if secret is None:
             raise SecretNotFoundError(f"Secret {name!r} does not exist in this tenant")
@@ -93,12 +90,21 @@ def rotate_keys(*, by: str = "system") -> int:
     return rotated
 
 
+def _held(tenant_id: UUID, name: str) -> Secret:
+    """Return the secret's row, locked; a new one has version 0 and holds nothing yet."""
+    rows = Secret.all_tenants.filter(tenant_id=tenant_id, name=name).select_for_update()
+    while (held := rows.first()) is None:
+        # Whoever stores the same new name at the same time waits here, then finds the row.
+        empty = Secret(tenant_id=tenant_id, name=name, version=0, key_id="", nonce=b"", ciphertext=b"")
+        Secret.all_tenants.bulk_create([empty], ignore_conflicts=True)
+    return held
+
+
 def _rotate_batch(
     tenant_id: UUID, after: UUID, by: str, unreadable: list[SecretUndecryptable]
 ) -> tuple[UUID, int] | None:
     newest = newest_key().id
     with transaction.atomic():
-        audit.lock_chain(tenant_id)
         stale = Secret.all_tenants.filter(tenant_id=tenant_id, id__gt=after).exclude(key_id=newest)
         secrets = list(stale.select_for_update().order_by("id")[:ROTATION_BATCH])
         if not secrets:

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from django.core.management.base import CommandError
 
-from automate_core import audit
+from automate_core import audit_chain
 from automate_core.management.base import AutomateCommand
 from automate_core.models import Tenant
 
@@ -22,9 +22,10 @@ class Command(AutomateCommand):
 
     help = (
         "Verify the hash-chained audit entries of one tenant or of all. Every entry carries a digest over itself and "
-        "the entry before it, and the end of each chain is kept beside it; verify recomputes them all and prints how "
-        "far each chain holds and the digest at its end. Keep that number:digest outside the database and give it "
-        "back with --head: who can disable the database's triggers can also make a whole chain anew."
+        "the entry before it, and the end of each chain is kept beside it; verify seals what was written last, "
+        "recomputes them all and prints how far each chain holds and the digest at its end. Keep that number:digest "
+        "outside the database and give it back with --head: who can disable the database's triggers can also make a "
+        "whole chain anew."
     )
     examples = """\
   automate_audit verify
@@ -55,12 +56,13 @@ exit codes: 0 every chain holds; 1 a chain is broken (the broken entries are nam
         if head and tenant:
             _check_head(head, tenant)
         slugs = _slugs()
-        for end in audit.heads(tenant.id if tenant else None):
+        for end in audit_chain.heads(tenant.id if tenant else None):
             self.stdout.write(f"{slugs.get(end.tenant_id)}: holds up to {end.number}:{end.digest}")
 
     def _require_whole(self, tenant_id: UUID | None) -> None:
+        audit_chain.seal(tenant_id)
         slugs, first, count = _slugs(), None, 0
-        for found in audit.breaks(tenant_id, progress=self._progress):
+        for found in audit_chain.breaks(tenant_id, progress=self._progress):
             first, count = first or found, count + 1
             if count <= SHOWN:
                 self._clear()
@@ -94,7 +96,7 @@ def _check_head(head: str, tenant: Tenant) -> None:
     match = _HEAD.fullmatch(head)
     if match is None:
         raise CommandError("--head expects number:digest as `automate_audit verify` printed it", returncode=2)
-    if not audit.holds(tenant.id, int(match["number"]), match["digest"]):
+    if not audit_chain.holds(tenant.id, int(match["number"]), match["digest"]):
         raise CommandError(
             f"The audit chain of tenant {tenant.slug!r} is broken: entry {match['number']} is not there "
             "as it was when --head was noted"

@@ -44,7 +44,7 @@ def test_execution_is_paused_resumed_helped_and_cancelled() -> None:
     assert order(execution, "cancel", "--reason", "late") == f"{execution.id} cancelled\n"
     with pytest.raises(CommandError, match="is CANCELLED"):
         order(execution, "cancel")
-    done = AuditEntry.objects.filter(actor="command:automate_control").order_by("number")
+    done = AuditEntry.objects.filter(actor="command:automate_control").order_by("id")
     stood = {"status": "WAITING", "paused": False, "cancel_requested": False}
     ended = {"status": "CANCELLED", "paused": False, "cancel_requested": True}
     assert [(entry.action, entry.after) for entry in done] == [

@@ -73,7 +73,7 @@ def test_disable_and_enable_switch_a_source() -> None:
     assert look_up("shop").keys == ()
     assert run("enable", "--source", "shop") == "Enabled shop\n"
     assert look_up("shop").keys == (b"s3cret",)
-    actions = AuditEntry.objects.filter(target="webhook_source:shop").order_by("number")
+    actions = AuditEntry.objects.filter(target="webhook_source:shop").order_by("id")
     assert list(actions.values_list("action", flat=True)) == [
         "webhook_source.create",
         "webhook_source.disable",

@@ -49,7 +49,7 @@ def test_actions_switch_subscriptions_and_are_audited(
         subscription.refresh_from_db()
         states.append((subscription.is_enabled, subscription.disabled_reason))
     assert states == [(False, "Switched off in the admin"), (True, "")]
-    entries = AuditEntry.objects.order_by("number").values_list("actor", "action")
+    entries = AuditEntry.objects.order_by("id").values_list("actor", "action")
     user = get_user_model().objects.get()
     assert list(entries)[-2:] == [
         (f"user:{user.pk}", "subscription.disabled"),

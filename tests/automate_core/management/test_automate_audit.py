@@ -6,7 +6,7 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.db import connection
 
-from automate_core import audit
+from automate_core import audit, audit_chain
 from automate_core.context import tenant_scope
 from automate_core.ids import uuid7
 from automate_core.management.commands import automate_audit
@@ -34,6 +34,9 @@ def entries(acme: Tenant) -> list[AuditEntry]:
     with tenant_scope(acme.id):
         made = [audit.record(actor="user:1", action="a.b", target=f"t:{number}") for number in range(5)]
     audit.record(actor="user:1", action="a.b", target="t")
+    audit_chain.seal()
+    for entry in made:
+        entry.refresh_from_db()
     with connection.cursor() as cursor:
         cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
         cursor.execute("ALTER TABLE automate_core_auditentry DISABLE TRIGGER automate_audit_append_only")
@@ -45,6 +48,13 @@ def test_verify_prints_the_end_of_each_chain(entries: list[AuditEntry]) -> None:
     out, err, code = run()
     assert (code, err, len(out.splitlines())) == (0, "", 2)
     assert run("--tenant", "acme") == (f"acme: holds up to 5:{entries[-1].digest}\n", "", 0)
+
+
+def test_verify_seals_what_was_written_since(entries: list[AuditEntry], acme: Tenant) -> None:
+    with tenant_scope(acme.id):
+        audit.record(actor="user:1", action="a.b", target="t")
+    out, _, code = run("--tenant", "acme")
+    assert (code, out.partition(":")[0], ": holds up to 6:" in out) == (0, "acme", True)
 
 
 def test_verify_names_the_first_broken_number(entries: list[AuditEntry]) -> None:

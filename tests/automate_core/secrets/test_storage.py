@@ -131,7 +131,7 @@ def test_verbs_are_audited_without_the_value(settings) -> None:
     settings.AUTOMATE = {"SECRET_KEYS": [new_key(), *settings.AUTOMATE["SECRET_KEYS"]]}
     rotate_keys(by="command")
     delete("API_KEY", by="user:3")
-    entries = AuditEntry.objects.order_by("number").values_list("actor", "action", "before", "after")
+    entries = AuditEntry.objects.order_by("id").values_list("actor", "action", "before", "after")
     assert list(entries) == [
         ("user:1", "secret.stored", None, {"version": 1}),
         ("user:2", "secret.stored", {"version": 1}, {"version": 2}),

@@ -299,7 +299,7 @@ def test_changes_are_audited_with_who_made_them(canvas):
     node_id = canvas.add("http-request")
     canvas.patch(f"nodes/{node_id}/position/", {"position": {"x": 1, "y": 1}})
     canvas.delete(f"nodes/{node_id}/remove/")
-    entries = AuditEntry.objects.filter(target=f"workflow:{canvas.workflow_id}").order_by("number")
+    entries = AuditEntry.objects.filter(target=f"workflow:{canvas.workflow_id}").order_by("id")
     assert [entry.action for entry in entries] == [
         "workflow.create",
         "workflow.draw",
