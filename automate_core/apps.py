@@ -19,12 +19,16 @@ class AutomateCoreConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        """Register checks and duties, guard logs, and have a default tenant after migrations."""
+        """Register checks and duties, guard logs, audit accounts, and have a default tenant after migrations."""
         from automate_core import checks  # noqa: F401
         from automate_core.telemetry import redact_server_logs
 
         redact_server_logs()
         _register_duty()
+        if installed_apps.is_installed("django.contrib.admin"):
+            from automate_core.admin_accounts import audit_accounts
+
+            audit_accounts()
         if getattr(settings, "AUTOMATE", {}).get("CELERY_DOORBELL"):
             from automate_core.outbox import doorbell
             from automate_core.tasks import ringer
