@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
+from uuid import UUID
 
 from automate.executions.start import start_execution
+from automate.models import Automation
 from automate_core.errors import PermanentError, Problem
 from automate_core.steps import Effect, StepContext, StepHandler, StepResult, Wait, step_registry
 
@@ -13,7 +15,7 @@ MAX_WAIT_SECONDS = 366 * 86_400.0
 
 
 class SubworkflowStep(StepHandler):
-    """Starts an execution of `workflow` with `input`, and by default waits for its end.
+    """Starts an execution of `workflow`, named by its slug or its id, with `input`, and by default waits for its end.
 
     The new execution commits together with the step's record, so there is exactly one for each try. The step then
     succeeds with `{"execution_id", "status", "output"}`, or fails with CHILD_FAILED. With `wait: false` its output
@@ -27,7 +29,7 @@ class SubworkflowStep(StepHandler):
         "type": "object",
         "required": ["workflow"],
         "properties": {
-            "workflow": {"type": "string", "title": "Workflow", "description": "Slug of the workflow to run."},
+            "workflow": {"type": "string", "title": "Workflow", "description": "Slug or id of the workflow to run."},
             "input": {"title": "Input", "description": "Its input: an object, or a template that gives one."},
             "wait": {
                 "type": "boolean", "default": True, "title": "Wait",
@@ -44,7 +46,7 @@ class SubworkflowStep(StepHandler):
         """Require a slug, an object (or a template of one), a boolean and a time that can be waited."""
         found = []
         if not isinstance(config.get("workflow"), str) or not config["workflow"]:
-            found.append(Problem("workflow", "must be the slug of a workflow"))
+            found.append(Problem("workflow", "is required: the slug or the id of a workflow"))
         if not isinstance(config.get("input", {}), Mapping | str):
             found.append(Problem("input", "must be an object, or a template that gives one"))
         if not isinstance(config.get("wait", True), bool):
@@ -62,12 +64,11 @@ class SubworkflowStep(StepHandler):
             raise PermanentError(
                 f"timeout_seconds must be a number over 0, up to {MAX_WAIT_SECONDS:.0f}, not {seconds!r}"
             )
+        slug = _slug_of(config["workflow"])
         if not config.get("wait", True):
-            return StepResult(
-                {"execution_id": str(start_execution(slug=config["workflow"], payload=given).id)}
-            )
+            return StepResult({"execution_id": str(start_execution(slug=slug, payload=given).id)})
         child = start_execution(
-            slug=config["workflow"],
+            slug=slug,
             payload=given,
             parent_execution_id=context.execution_id,
             parent_path=context.path,
@@ -89,6 +90,15 @@ def register_subworkflow_step() -> None:
     """Register the step."""
     if SubworkflowStep.type not in step_registry:
         step_registry.register(SubworkflowStep.type, SubworkflowStep())
+
+
+def _slug_of(workflow: str) -> str:
+    """Return the slug of the workflow with this id; what is no such id is a slug already."""
+    try:
+        found = Automation.objects.filter(pk=UUID(workflow)).values_list("slug", flat=True).first()
+    except (ValueError, AttributeError):
+        return workflow
+    return found or workflow
 
 
 def _is_time(seconds: Any) -> bool:

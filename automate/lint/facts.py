@@ -28,13 +28,15 @@ class Facts:
     """Everything the checks may compare a graph with.
 
     `secrets` are the names stored in the tenant, `connections` its connections by name, and `bound` the connectors
-    whose steps use a connection even when they name none; `workflows` are the slugs of its workflows.
+    whose steps use a connection even when they name none; `workflows` are the slugs of its workflows and
+    `workflow_ids` their ids.
     """
 
     sample: Sample | None = None
     secrets: frozenset[str] | None = None
     connections: Mapping[str, KnownConnection] | None = None
     workflows: frozenset[str] | None = None
+    workflow_ids: frozenset[str] = frozenset()
     bound: frozenset[str] = field(default=frozenset())
 
 

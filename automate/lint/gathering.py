@@ -31,10 +31,12 @@ TRIED = 50
 def stored_facts() -> Facts:
     """Return what is stored in the tenant in context, without a sample: the same for all its workflows."""
     rows = Connection.objects.values_list("name", "connector", "is_enabled")
+    workflows = dict(Automation.objects.values_list("slug", "id"))
     return Facts(
         secrets=frozenset(Secret.objects.values_list("name", flat=True)),
         connections={name: KnownConnection(connector, is_on) for name, connector, is_on in rows},
-        workflows=frozenset(Automation.objects.values_list("slug", flat=True)),
+        workflows=frozenset(workflows),
+        workflow_ids=frozenset(map(str, workflows.values())),
         bound=frozenset(key for key in registry if registry.get_connector(key).requires_connection),
     )
 

@@ -45,19 +45,20 @@ def unknown_workflows(drawing: Drawing, facts: Facts) -> Iterator[Finding]:
     """Find workflows to be run that do not exist."""
     if facts.workflows is None:
         return
-    for node, field, slug in _named_workflows(drawing):
-        if "{{" not in slug and slug not in facts.workflows:
-            message = f"there is no workflow {slug!r}; create it or correct the slug"
-            yield Finding(Codes.UNKNOWN_WORKFLOW, node, field, message)
-
-
-def _named_workflows(drawing: Drawing) -> Iterator[tuple[str, str, str]]:
     slug = drawing.plan.settings.error_workflow
-    if slug:
-        yield "", "graph.settings.error_workflow", slug
+    if slug and slug not in facts.workflows:
+        yield _unknown_workflow("", "graph.settings.error_workflow", slug)
+    known = facts.workflows | facts.workflow_ids
     for spot in drawing:
         if spot.node.handler.type == "subworkflow":
-            yield spot.key, f"{spot.where}.config.workflow", spot.config["workflow"]
+            name = spot.config["workflow"]
+            if "{{" not in name and name not in known:
+                yield _unknown_workflow(spot.key, f"{spot.where}.config.workflow", name)
+
+
+def _unknown_workflow(node: str, field: str, name: str) -> Finding:
+    message = f"there is no workflow {name!r}; create it or correct the slug"
+    return Finding(Codes.UNKNOWN_WORKFLOW, node, field, message)
 
 
 def _problem(name: Any, connector: str, facts: Facts, stored: Mapping[str, Any]) -> str:

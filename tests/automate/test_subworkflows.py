@@ -50,6 +50,15 @@ def test_output_of_the_child_is_the_output_of_the_step():
     }
 
 
+def test_child_may_be_named_by_its_id():
+    made = child(node("answer", "transform", {"output": "hi"}))
+    caller({"workflow": str(made.pk)})
+    execution_id = run_workflow("orders", {})
+    drain()
+    assert Execution.objects.get(pk=execution_id).status == "SUCCESS"
+    assert Execution.objects.get(parent_execution_id=execution_id).automation_id == made.pk
+
+
 def test_failure_of_the_child_fails_the_step_and_says_why():
     child(node("bad", "transform", {"output": "{{ input.missing }}"}))
     caller()

@@ -17,6 +17,7 @@ STORED = Facts(
     },
     bound=frozenset({"slack"}),
     workflows=frozenset({"make-invoice"}),
+    workflow_ids=frozenset({"0198f2a0-1c2d-7e3f-9a4b-5c6d7e8f9a0b"}),
 )
 SAY = {"channel": "#orders", "message": "hi"}
 
@@ -74,6 +75,7 @@ def test_workflow_that_does_not_exist_is_noticed() -> None:
     nodes = (
         node("a", "subworkflow", {"workflow": "make-invoce"}),
         node("b", "subworkflow", {"workflow": "make-invoice"}),
+        node("c", "subworkflow", {"workflow": "0198f2a0-1c2d-7e3f-9a4b-5c6d7e8f9a0b"}),
     )
     assert places("unknown_workflow", graph(*nodes), STORED) == [("a", "graph.nodes[0].config.workflow")]
     assert message("unknown_workflow", graph(*nodes), STORED) == (
