@@ -82,9 +82,9 @@ def _of_shell(block: Block) -> Iterator[Request]:
     variables = dict(re.findall(r"^(\w+)='(.*)'$", block.text, re.MULTILINE))
     files = dict(re.findall(r"^cat > (\S+) <<'JSON'\n(.*?)^JSON$", block.text, re.MULTILINE | re.DOTALL))
     text = block.text.replace("\\\n", " ")
-    for line in re.findall(r"(?<![\w.-])curl [^\n|]*", text):
-        words = shlex.split(line.removesuffix("\\").strip())
-        yield _of_curl(str(block), words, variables, files)
+    # Up to where the shell sees the command end: quoted text may go over several lines.
+    for command in re.findall(r"(?<![\w.-])curl (?:'[^']*'|\"[^\"]*\"|[^\n|'\"])*", text):
+        yield _of_curl(str(block), shlex.split(command), variables, files)
 
 
 def _of_curl(where: str, words: list[str], variables: dict[str, str], files: dict[str, str]) -> Request:

@@ -257,7 +257,8 @@ def test_lines_of_the_shell_are_programs_that_exist(block: Block) -> None:
 def _typed(block: Block) -> list[str]:
     """Return what a person types: in a console, what follows the prompt; without the text of here-documents."""
     text = re.sub(r"<<'(\w+)'\n.*?^\1$", "", block.text, flags=re.MULTILINE | re.DOTALL)
-    lines = text.replace("\\\n", " ").splitlines()
+    text = re.sub(r"'[^']*'", lambda quoted: quoted[0].replace("\n", " "), text.replace("\\\n", " "))
+    lines = text.splitlines()
     if block.language == "console":
         return [line.removeprefix("$ ") for line in lines if line.startswith("$ ")]
     return lines

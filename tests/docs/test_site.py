@@ -51,7 +51,25 @@ def test_every_page_is_in_the_navigation(site: Path) -> None:
     pages = {
         path.relative_to(ROOT / "docs").with_suffix("").as_posix() for path in (ROOT / "docs").rglob("*.md")
     }
+    pages = {page.removesuffix("/index") for page in pages}
     assert {page for page in pages - {"index"} if f'href="{page}/"' not in home} == set()
+
+
+def test_every_how_to_is_on_the_first_page() -> None:
+    text = (ROOT / "docs" / "index.md").read_text()
+    pages = [path.name for path in (ROOT / "docs" / "how-to").glob("*.md")]
+    assert [page for page in pages if f"(how-to/{page})" not in text] == []
+
+
+def test_every_decision_is_listed_and_short() -> None:
+    folder = ROOT / "docs" / "decisions"
+    listed = re.findall(r"^\| (\d+) \| \[(.+)\]\((.+)\) \|$", (folder / "index.md").read_text(), re.MULTILINE)
+    decisions = sorted(folder.glob("0*.md"))
+    assert [f"# {number}. {title}" for number, title, _ in listed] == [
+        path.read_text().split("\n")[0] for path in decisions
+    ]
+    assert [name for *_, name in listed] == [path.name for path in decisions]
+    assert [path.name for path in decisions if len(path.read_text().splitlines()) > 30] == []
 
 
 def test_pages_load_nothing_from_elsewhere(site: Path) -> None:
