@@ -15,7 +15,7 @@ from django.utils.text import slugify
 from automate.drawings import drawn_graph, is_position, kept_positions, position_problems, split
 from automate.enums import TriggerType
 from automate.graph import graph_problems
-from automate.models import Automation
+from automate.models import Automation, Execution
 from automate.publishing import digest_of, publish
 from automate.runtime.plans import find_handler
 from automate.triggers import trigger_problems
@@ -226,6 +226,8 @@ def delete_workflow(automation: Automation, *, by: str) -> None:
         if held is None:
             raise NotFound(f"Workflow {automation.slug!r} was deleted")
         target, before = f"workflow:{held.id}", _facts(held)
+        # Django unlinks replays before it deletes; for that moment they would be the second runs of their events.
+        Execution.all_tenants.filter(automation_id=held.id, replay_of__isnull=False).update(trigger=None)
         automation.delete()
         audit.record(actor=by, action="workflow.delete", target=target, before=before)
 

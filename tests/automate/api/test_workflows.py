@@ -12,7 +12,7 @@ from django.utils.dateparse import parse_datetime
 
 from automate.api.services import WorkflowService
 from automate.api.viewsets import WorkflowViewSet
-from automate.models import Automation, Execution
+from automate.models import Automation, Event, Execution, Trigger
 from automate_core.models import AuditEntry, Role, Tenant
 from tests.automate.api.conftest import GRAPH
 
@@ -116,6 +116,20 @@ def test_whole_answer_can_be_put_back(key_client: MakeClient, make_workflow: Mak
     before = client.get(url).json()
     after = send(client, "put", url, before).json()
     assert {**after, "updated_at": None} == {**before, "updated_at": None}
+
+
+def test_workflow_is_deleted_with_runs_and_their_replays(
+    key_client: MakeClient,
+    make_workflow: MakeWorkflow,
+    make_execution: Callable[..., Execution],
+    make_event: Callable[..., Event],
+) -> None:
+    made, event = make_workflow(trigger_type="event", trigger_config={"event_type": "a"}), make_event("a")
+    started = {"event": event, "trigger": Trigger.all_tenants.get(automation=made)}
+    first = make_execution(made, **started)
+    make_execution(made, **started, replay_of=make_execution(made, **started, replay_of=first))
+    assert key_client().delete(f"{URL}{made.pk}/").status_code == 204
+    assert (Automation.all_tenants.count(), Execution.all_tenants.count()) == (0, 0)
 
 
 def test_deleted_workflow_is_gone(key_client: MakeClient, make_workflow: MakeWorkflow) -> None:
