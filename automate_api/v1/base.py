@@ -172,9 +172,13 @@ class BaseAPIView(ConfigurableMixin, CORSMixin, APIView):
 
 
 class BaseViewSet(BaseAPIView, viewsets.GenericViewSet[Any]):
-    """A viewset with settings, CORS and pages; list what it answers as methods."""
+    """A viewset with settings, CORS and pages; list what it answers as methods.
+
+    `list_serializer_class` is for lists whose rows say less than `serializer_class`.
+    """
 
     pagination_class = StandardPagination
+    list_serializer_class: ClassVar[type[BaseSerializer[Any]] | None] = None
 
     def get_queryset(self) -> QuerySet[Any]:
         """Return the queryset; rows of a tenant-owned model never cross the caller's tenant."""
@@ -184,6 +188,12 @@ class BaseViewSet(BaseAPIView, viewsets.GenericViewSet[Any]):
         if issubclass(queryset.model, TenantOwned):
             return queryset.filter(tenant_id=self.principal.tenant_id)
         return queryset
+
+    def get_serializer_class(self) -> type[BaseSerializer[Any]]:
+        """Return the shape of what is answered, that of a row where the rows of lists have their own."""
+        if self.action == "list" and self.list_serializer_class is not None:
+            return self.list_serializer_class
+        return super().get_serializer_class()
 
     def paginate_queryset(self, queryset: Any) -> Any:
         """Return a page of the rows; by primary key where they have no order, or pages would overlap."""

@@ -30,6 +30,7 @@ from automate_modal.api.serializers import (
     JobStartSerializer,
     StreamedEventSerializer,
 )
+from automate_modal.models import Endpoint
 
 ID_OR_SLUG = OpenApiParameter(
     "id", OpenApiTypes.STR, OpenApiParameter.PATH, description="Id or slug of the endpoint"
@@ -57,7 +58,7 @@ class StartsJobs(BaseAPIView):
 
         def respond() -> HttpResponseBase:
             job = jobs.start(
-                find_endpoint(ref), given["input"], by=self.principal.id, wants_artifact=given["artifact"]
+                self.get_endpoint(ref), given["input"], by=self.principal.id, wants_artifact=given["artifact"]
             )
             body = JobSerializer(shown_jobs().get(pk=job.pk)).data
             return self.finalize_response(request, Response(body, status=202))
@@ -66,6 +67,10 @@ class StartsJobs(BaseAPIView):
         assert isinstance(answer, HttpResponse)
         job_id = UUID(orjson.loads(answer.content)["id"])
         return Begun(job_id, answer, idempotency.REPLAYED_HEADER in answer.headers)
+
+    def get_endpoint(self, ref: str) -> Endpoint:
+        """Return the endpoint with this id or slug; raises NotFound."""
+        return find_endpoint(ref)
 
     def run_endpoint(self, request: Request, ref: str) -> HttpResponseBase:
         """Start a job and answer with it once it has ended, or when that takes too long."""

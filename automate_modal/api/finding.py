@@ -14,32 +14,34 @@ from automate_modal.models import Artifact, Endpoint, Job
 from automate_modal.states import with_live
 
 
-def find_endpoint(ref: str) -> Endpoint:
+def find_endpoint(ref: str, *, among: QuerySet[Endpoint] | None = None) -> Endpoint:
     """Return the endpoint with this id or slug; raises NotFound."""
-    found = Endpoint.objects.filter(**({"pk": ref} if is_id(ref) else {"slug": ref})).first()
+    endpoints = Endpoint.objects.all() if among is None else among
+    found = endpoints.filter(**({"pk": ref} if is_id(ref) else {"slug": ref})).first()
     if found is None:
         raise NotFound("Not found")
     return found
 
 
-def find_job(ref: str | UUID) -> Any:
+def find_job(ref: str | UUID, *, among: QuerySet[Job] | None = None) -> Any:
     """Return the job with this id, followed up to now; raises NotFound."""
-    job = find_job_as_recorded(ref)
+    job = find_job_as_recorded(ref, among=among)
     if job.finished_at is not None and job.live_status == job.status:
         return job
     following.follow(job)
     return shown_jobs().get(pk=ref)
 
 
-def find_job_as_recorded(ref: str | UUID) -> Any:
+def find_job_as_recorded(ref: str | UUID, *, among: QuerySet[Job] | None = None) -> Any:
     """Return the job with this id, writing nothing; raises NotFound."""
-    job = shown_jobs().filter(pk=ref).first() if is_id(str(ref)) else None
+    job = shown_jobs(among).filter(pk=ref).first() if is_id(str(ref)) else None
     if job is None:
         raise NotFound("Not found")
     return job
 
 
-def shown_jobs() -> QuerySet[Job]:
+def shown_jobs(among: QuerySet[Job] | None = None) -> QuerySet[Job]:
     """Return jobs with all that is shown of them."""
+    jobs = Job.objects.all() if among is None else among
     artifacts = Prefetch("artifacts", Artifact.all_tenants.order_by("id"))
-    return with_live(Job.objects.select_related("endpoint")).prefetch_related(artifacts)
+    return with_live(jobs.select_related("endpoint")).prefetch_related(artifacts)

@@ -124,6 +124,7 @@ class ApprovalViewSet(BaseReadOnlyViewSet):
 
     queryset = Approval.all_tenants.all()
     serializer_class = ApprovalSerializer
+    list_serializer_class = ApprovalListSerializer
     api_scope = "approvals"
     unique_keys = True
     required_roles = {"approve": Role.VIEWER, "reject": Role.VIEWER}
@@ -146,10 +147,6 @@ class ApprovalViewSet(BaseReadOnlyViewSet):
             user = self.principal.user
             queryset = queryset.none() if user is None else assigned_to(queryset, user)
         return queryset.order_by("-id")
-
-    def get_serializer_class(self) -> type[Any]:
-        """Return the short shape for the list, the whole one elsewhere."""
-        return ApprovalListSerializer if self.action == "list" else ApprovalSerializer
 
     @extend_schema(request=ApproveSerializer, responses=ApprovalSerializer)
     @action(detail=True, methods=["post"])
@@ -176,4 +173,4 @@ class ApprovalViewSet(BaseReadOnlyViewSet):
             comment=given["comment"],
             seen=given["seen"],
         )
-        return Response(ApprovalSerializer(self.get_object()).data)
+        return Response(self.get_serializer(self.get_object()).data)

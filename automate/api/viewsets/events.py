@@ -71,6 +71,7 @@ class EventViewSet(BaseReadOnlyViewSet):
 
     queryset = Event.all_tenants.all()
     serializer_class = EventSerializer
+    list_serializer_class = EventListSerializer
     api_scope = "events"
     unique_keys = True
     required_roles = {"create": Role.RUNNER}
@@ -87,10 +88,6 @@ class EventViewSet(BaseReadOnlyViewSet):
             **{name: asked[name] for name in _TEXTS},
         )
         return found.defer("payload").order_by("-created_at", "-id")
-
-    def get_serializer_class(self) -> type[Any]:
-        """Return the short shape for the list, the whole one elsewhere."""
-        return EventListSerializer if self.action == "list" else EventSerializer
 
     @_EMIT_SCHEMA
     def create(self, request: Request) -> Response:

@@ -61,6 +61,7 @@ class ExecutionViewSet(BaseReadOnlyViewSet):
 
     queryset = Execution.all_tenants.select_related("automation", "event")
     serializer_class = ExecutionSerializer
+    list_serializer_class = ExecutionListSerializer
     api_scope = "executions"
     parser_classes = (StrictJSONParser, NoBodyParser)
     required_roles: ClassVar[Mapping[str, Role]] = dict.fromkeys(
@@ -98,10 +99,6 @@ class ExecutionViewSet(BaseReadOnlyViewSet):
             event_type=asked["event_type"],
         )
         return found.order_by("-created_at", "-id")
-
-    def get_serializer_class(self) -> type[Any]:
-        """Return the short shape for the list, the whole one elsewhere."""
-        return ExecutionListSerializer if self.action == "list" else ExecutionSerializer
 
     @extend_schema(request={"application/json": ReplaySerializer}, responses={202: StartedSerializer})
     @action(detail=True, methods=["post"])

@@ -59,6 +59,7 @@ class WorkflowViewSet(BaseReadOnlyViewSet):
     service_class: ClassVar[type[WorkflowService]] = WorkflowService
     queryset = Automation.all_tenants.select_related("live_version")
     serializer_class = WorkflowSerializer
+    list_serializer_class = WorkflowListSerializer
     api_scope = "workflows"
     unique_keys = True
     required_roles = {"run": Role.RUNNER, "restore": Role.EDITOR, "check": Role.VIEWER}
@@ -73,10 +74,6 @@ class WorkflowViewSet(BaseReadOnlyViewSet):
             queryset = queryset.filter(Q(name__icontains=search) | Q(slug__icontains=search))
         return queryset.order_by(*asked["ordering"])
 
-    def get_serializer_class(self) -> type[Any]:
-        """Return the short shape for the list, the whole one elsewhere."""
-        return WorkflowListSerializer if self.action == "list" else WorkflowSerializer
-
     def get_service(self) -> WorkflowService:
         """Return the service for the caller of this request."""
         return self.service_class(self.principal)
@@ -86,14 +83,14 @@ class WorkflowViewSet(BaseReadOnlyViewSet):
         """Create a workflow with its first version."""
         fields = valid(WorkflowWriteSerializer, request, others=self._problems)
         made = self.get_service().create(**fields)
-        return Response(WorkflowSerializer(made).data, status=201)
+        return Response(self.get_serializer(made).data, status=201)
 
     @extend_schema(request=WorkflowWriteSerializer, responses=WorkflowSerializer)
     def update(self, request: Request, pk: str | None = None) -> Response:
         """Change the fields that are given; a changed graph or trigger is a new version."""
         automation = self.get_object()
         fields = valid(WorkflowWriteSerializer, request, partial=True, others=self._problems)
-        return Response(WorkflowSerializer(self.get_service().update(automation, **fields)).data)
+        return Response(self.get_serializer(self.get_service().update(automation, **fields)).data)
 
     @extend_schema(request=WorkflowWriteSerializer, responses=WorkflowSerializer)
     def partial_update(self, request: Request, pk: str | None = None) -> Response:
@@ -122,7 +119,7 @@ class WorkflowViewSet(BaseReadOnlyViewSet):
     def restore(self, request: Request, pk: str | None = None, number: str = "") -> Response:
         """Make an earlier version live again, as a new one."""
         restored = self.get_service().restore(self.get_object(), int(number))
-        return Response(WorkflowSerializer(restored).data)
+        return Response(self.get_serializer(restored).data)
 
     @extend_schema(request=RunSerializer, responses={202: StartedSerializer})
     @action(detail=True, methods=["post"])

@@ -60,13 +60,18 @@ class EndpointViewSet(BaseReadOnlyViewSet, StartsJobs):
 
     queryset = Endpoint.all_tenants.all()
     serializer_class = EndpointSerializer
+    list_serializer_class = EndpointListSerializer
     api_scope = "endpoints"
     unique_keys = True
     required_roles: ClassVar[Mapping[str, Role]] = {"run": Role.RUNNER}
 
     def get_object(self) -> Endpoint:
         """Return the endpoint the route names by id or slug; raises NotFound."""
-        return find_endpoint(self.kwargs["pk"])
+        return self.get_endpoint(self.kwargs["pk"])
+
+    def get_endpoint(self, ref: str) -> Endpoint:
+        """Return the endpoint with this id or slug among the view's own; raises NotFound."""
+        return find_endpoint(ref, among=self.get_queryset())
 
     def filter_queryset(self, queryset: QuerySet[Any]) -> QuerySet[Any]:
         """Narrow and order the list by its query parameters."""
@@ -76,10 +81,6 @@ class EndpointViewSet(BaseReadOnlyViewSet, StartsJobs):
             queryset = queryset.filter(Q(name__icontains=search) | Q(slug__icontains=search))
         return queryset.defer("description", "config", "input_schema").order_by(*asked["ordering"])
 
-    def get_serializer_class(self) -> type[Any]:
-        """Return the short shape for the list, the whole one elsewhere."""
-        return EndpointListSerializer if self.action == "list" else EndpointSerializer
-
     @extend_schema(
         request=EndpointWriteSerializer, responses={201: EndpointSerializer}, examples=examples.CREATE
     )
@@ -87,14 +88,14 @@ class EndpointViewSet(BaseReadOnlyViewSet, StartsJobs):
         """Create an endpoint."""
         fields = valid(EndpointWriteSerializer, request, others=_problems)
         made = endpoints.create_endpoint(by=self.principal.id, **fields)
-        return Response(EndpointSerializer(made).data, status=201)
+        return Response(self.get_serializer(made).data, status=201)
 
     @extend_schema(parameters=[ID_OR_SLUG], request=EndpointWriteSerializer, responses=EndpointSerializer)
     def update(self, request: Request, pk: str | None = None) -> Response:
         """Change the fields that are given; jobs under way go on as they began."""
         changes = valid(EndpointWriteSerializer, request, partial=True, others=_problems)
         changed = endpoints.change_endpoint(self.get_object(), by=self.principal.id, **changes)
-        return Response(EndpointSerializer(changed).data)
+        return Response(self.get_serializer(changed).data)
 
     @extend_schema(parameters=[ID_OR_SLUG], request=EndpointWriteSerializer, responses=EndpointSerializer)
     def partial_update(self, request: Request, pk: str | None = None) -> Response:

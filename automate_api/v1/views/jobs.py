@@ -60,13 +60,14 @@ class JobViewSet(BaseReadOnlyViewSet):
 
     queryset = Job.all_tenants.all()
     serializer_class = JobSerializer
+    list_serializer_class = JobListSerializer
     api_scope = "jobs"
     parser_classes = (StrictJSONParser, NoBodyParser)
     required_roles: ClassVar[Mapping[str, Role]] = {"cancel": Role.RUNNER}
 
     def get_object(self) -> Any:
         """Return the job the route names, followed up to now; raises NotFound."""
-        return find_job(self.kwargs["pk"])
+        return find_job(self.kwargs["pk"], among=self.get_queryset())
 
     def filter_queryset(self, queryset: QuerySet[Any]) -> QuerySet[Any]:
         """Narrow the list by its query parameters, newest first."""
@@ -86,10 +87,6 @@ class JobViewSet(BaseReadOnlyViewSet):
         hidden = ("input", "output", "error_message", "endpoint__config", "endpoint__input_schema")
         return queryset.defer(*hidden, "endpoint__description").order_by("-created_at", "-id")
 
-    def get_serializer_class(self) -> type[Any]:
-        """Return the short shape for the list, the whole one elsewhere."""
-        return JobListSerializer if self.action == "list" else JobSerializer
-
     @extend_schema(
         request={"application/json": JobCancelSerializer}, responses={200: JobSerializer, 202: JobSerializer}
     )
@@ -101,9 +98,10 @@ class JobViewSet(BaseReadOnlyViewSet):
         """
         given = valid(JobCancelSerializer, request)
         # Nothing is recorded before it is refused: with an idempotency key that would be rolled back, but no file.
-        jobs.cancel(find_job_as_recorded(self.kwargs["pk"]), by=self.principal.id, reason=given["reason"])
+        recorded = find_job_as_recorded(self.kwargs["pk"], among=self.get_queryset())
+        jobs.cancel(recorded, by=self.principal.id, reason=given["reason"])
         job = self.get_object()
-        return Response(JobSerializer(job).data, status=200 if job.live_finished_at else 202)
+        return Response(self.get_serializer(job).data, status=200 if job.live_finished_at else 202)
 
     @extend_schema(responses=JobEventSerializer(many=True))
     @action(detail=True, methods=["get"])
