@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -76,10 +76,20 @@ def _may_change(error: ValidationError) -> bool:
 def _listed(errors: Iterable[ValidationError]) -> list[Problem]:
     found = []
     for error in errors:
-        found.append(Problem(_path(error), _message(error)))
-        if len(found) == MAX_PROBLEMS:
+        found += list(_unknown_fields(error)) or [Problem(_path(error), _message(error))]
+        if len(found) >= MAX_PROBLEMS:
             break
-    return sorted(found, key=lambda problem: problem.field)
+    return sorted(found[:MAX_PROBLEMS], key=lambda problem: problem.field)
+
+
+def _unknown_fields(error: ValidationError) -> Iterator[Problem]:
+    """Yield the fields an object has that its schema does not allow, each as a problem of its own."""
+    if error.validator != "additionalProperties" or not isinstance(error.instance, Mapping):
+        return
+    known = error.schema.get("properties", {}) if isinstance(error.schema, Mapping) else {}
+    where, message = _path(error), f"Unknown field; known: {', '.join(sorted(known))}"
+    for name in sorted(str(name)[:100] for name in error.instance if name not in known):
+        yield Problem(f"{where}.{name}".removeprefix("."), message)
 
 
 def _path(error: ValidationError | SchemaError) -> str:
@@ -107,10 +117,6 @@ def _message(error: ValidationError) -> str:
         return f"Must be {' or '.join([wanted] if isinstance(wanted, str) else wanted)}"
     if rule == "enum":
         return f"Must be one of {', '.join(map(str, wanted))}"
-    if rule == "additionalProperties" and isinstance(error.instance, Mapping):
-        known = error.schema.get("properties", {}) if isinstance(error.schema, Mapping) else {}
-        extra = sorted(str(name)[:100] for name in error.instance if name not in known)
-        return f"Unknown field {', '.join(extra[:5])}; known: {', '.join(sorted(known))}"
     if rule in ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "minLength", "maxLength"):
         return f"Violates {rule} {wanted}"
     if rule in ("anyOf", "oneOf") and all(set(option) == {"required"} for option in wanted):

@@ -44,7 +44,7 @@ SCHEMA: dict[str, Any] = {
         ({"name": "n", "count": 1, "items": [{"id": "x"}]}, [Problem("items[0].id", "Must be integer")]),
         (
             {"name": "n", "count": 1, "nmae": 2},
-            [Problem("", "Unknown field nmae; known: count, items, kind, name, to")],
+            [Problem("nmae", "Unknown field; known: count, items, kind, name, to")],
         ),
         ({"name": "n", "count": 1, "to": 5}, [Problem("to", "Does not satisfy anyOf")]),
         ([], [Problem("", "Must be object")]),
@@ -72,7 +72,7 @@ def test_templates_are_judged_after_rendering() -> None:
 
 def test_what_templates_cannot_cure_is_told_before_rendering() -> None:
     value = {"name": "{{ event.payload.name }}", "typo": 1, "kind": "c"}
-    assert [problem.field for problem in problems_before_rendering(SCHEMA, value)] == ["", "count", "kind"]
+    assert [problem.field for problem in problems_before_rendering(SCHEMA, value)] == ["count", "kind", "typo"]
 
 
 def test_problems_are_limited() -> None:

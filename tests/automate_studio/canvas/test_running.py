@@ -131,6 +131,17 @@ def test_body_of_a_loop_sees_the_item_that_was_stepped_to(canvas: Canvas) -> Non
                 "method": ["Must be one of GET, POST, PUT, PATCH, DELETE, HEAD, OPTIONS"],
             },
         ),
+        (
+            "http-request",
+            {"field_name": "value"},
+            {
+                "field_name": [
+                    "Unknown field; known: accept_status, body, connection, follow_redirects, headers,"
+                    " idempotency_header, method, query, timeout_seconds, url"
+                ],
+                "url": ["This field is required."],
+            },
+        ),
         ("counter", {"step": []}, {"step": ["must be a number"]}),
     ],
 )
