@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from django.db import connection
 
 from automate.realtime.layers import PART_BYTES, PostgresChannelLayer
 from automate_core import sql
@@ -37,7 +38,7 @@ def test_payload_of_somebody_else_does_not_end_the_listening(payload: str) -> No
         layer = PostgresChannelLayer(name=NAME)
         channel = await layer.new_channel()
         await layer.group_add("group", channel)
-        await asyncio.to_thread(sql.execute, "SELECT pg_notify(%(name)s, %(payload)s)::text", notice)
+        await asyncio.to_thread(notify, payload)
         await layer.group_send("group", {"type": "t"})
         try:
             async with asyncio.timeout(60):
@@ -45,5 +46,12 @@ def test_payload_of_somebody_else_does_not_end_the_listening(payload: str) -> No
         finally:
             await layer.flush()
 
-    notice = {"name": NAME, "payload": payload}
     assert asyncio.run(heard()) == {"type": "t"}
+
+
+def notify(payload: str) -> None:
+    """Notify from a thread that takes no connection along when it ends."""
+    try:
+        sql.execute("SELECT pg_notify(%(name)s, %(payload)s)::text", {"name": NAME, "payload": payload})
+    finally:
+        connection.close()
