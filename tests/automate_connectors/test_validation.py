@@ -72,7 +72,11 @@ def test_templates_are_judged_after_rendering() -> None:
 
 def test_what_templates_cannot_cure_is_told_before_rendering() -> None:
     value = {"name": "{{ event.payload.name }}", "typo": 1, "kind": "c"}
-    assert [problem.field for problem in problems_before_rendering(SCHEMA, value)] == ["count", "kind", "typo"]
+    assert [problem.field for problem in problems_before_rendering(SCHEMA, value)] == [
+        "count",
+        "kind",
+        "typo",
+    ]
 
 
 def test_problems_are_limited() -> None:
