@@ -47,7 +47,7 @@ def fill(count, tenant_id=DEFAULT_TENANT_ID):
     )
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_eight_threads_claim_each_of_five_thousand_items_exactly_once():
     fill(5_000)
 
