@@ -24,6 +24,7 @@ REPLAYED_HEADER = "Idempotent-Replayed"
 _MUTATIONS = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 _KEY = re.compile(r"[\x21-\x7e]{1,255}")
 _RETRY_AFTER_SECONDS = 1
+_MARK = "automate_is_mutation"
 _SEALED = b"\x00sealed:"
 
 
@@ -35,13 +36,18 @@ class ConfidentialResponse(Response):
     """A response that shows a secret: what is kept of it for a repeat is encrypted."""
 
 
+def mark_as_mutation(request: HttpRequest) -> None:
+    """Say of a request with a safe method that it changes something all the same, so that its key counts."""
+    setattr(request, _MARK, True)
+
+
 def key_of(request: HttpRequest) -> str | None:
-    """Return the request's idempotency key, None when it has none or changes nothing.
+    """Return the request's idempotency key, None when it has none or changes nothing (see `mark_as_mutation`).
 
     Raises:
         ValidationFailed: the key is malformed, or the two headers name different ones.
     """
-    if request.method not in _MUTATIONS:
+    if request.method not in _MUTATIONS and not hasattr(request, _MARK):
         return None
     given = {request.headers[name] for name in HEADERS if name in request.headers}
     if not given:

@@ -52,6 +52,7 @@ class ProductionActions(BaseViewSet):
         key = self.principal.key
         if key is not None and key.scopes and f"{self.api_scope}:write" not in key.scopes:
             raise AccessDenied("The scopes of this API key do not cover this request")
+        idempotency.mark_as_mutation(request._request)
 
     @extend_schema(methods=["GET"], request=None, responses=serializers.TaskSerializer)
     @extend_schema(

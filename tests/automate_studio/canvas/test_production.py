@@ -151,6 +151,25 @@ def test_triggers_go_on_with_the_live_version_while_there_is_a_draft(canvas):
     assert list(StepRun.objects.values_list("output_data", flat=True)) == ["live"]
 
 
+def test_get_with_a_request_id_starts_once(canvas):
+    canvas.add("transform", OUTPUT)
+    first, again = (canvas.get("start_execution/", **{"X-Request-ID": "r1"}) for _ in range(2))
+    assert (again.content, again.headers["Idempotent-Replayed"], started()) == (first.content, "true", 1)
+    canvas.get("start_execution/", **{"X-Request-ID": "r2"})
+    assert started() == 2
+
+
+def test_refused_get_keeps_nothing_under_its_request_id(canvas):
+    canvas.add("transform", OUTPUT)
+    refused = canvas.get("start_execution/", **{"X-Request-ID": "r1", "Purpose": "prefetch"})
+    assert (refused.status_code, canvas.get("task_status/", **{"X-Request-ID": "r1"}).status_code) == (
+        405,
+        404,
+    )
+    assert canvas.get("start_execution/", **{"X-Request-ID": "r1"}).status_code == 200
+    assert started() == 1
+
+
 @pytest.mark.parametrize("verb", ["start_execution/", "stop_execution/"])
 class TestSafeRequests:
     """Decision on GET: as documented for a credential in a header, for nothing a browser sends by itself."""
