@@ -14,7 +14,16 @@ from automate_core import admin_base
 from automate_core.admin_access import reach
 from automate_core.admin_actions import actor, allowed, question
 from automate_core.admin_audit import AuditedAdmin
-from automate_core.admin_base import HistoryAdmin, ReadOnlyAdmin, error_text, moment, pretty_json, state
+from automate_core.admin_base import (
+    HistoryAdmin,
+    ReadOnlyAdmin,
+    brief,
+    error_text,
+    moment,
+    pretty_json,
+    shown_redacted,
+    state,
+)
 from automate_core.admin_large import LargeAdmin
 from automate_core.models import (
     AuditEntry,
@@ -122,8 +131,8 @@ class OutboxItemAdmin(LargeAdmin):
 
     @admin.display(description="payload")
     def shown_payload(self, item: OutboxItem) -> SafeString:
-        """Show the payload."""
-        return pretty_json(item.payload)
+        """Show the payload, redacted."""
+        return shown_redacted(item.payload)
 
     @admin.action(description="Redrive the selected dead letters", permissions=["operate"])
     def redrive(self, request: HttpRequest, queryset: QuerySet[OutboxItem]) -> None:
@@ -175,7 +184,7 @@ class SecretAdmin(HistoryAdmin):
 class AuditEntryAdmin(LargeAdmin):
     """Who changed what; the chain is verified with `automate_audit verify`."""
 
-    list_display = ("created", "tenant", "number", "actor", "action", "target")
+    list_display = ("created", "who", "action", "what", "tenant", "place")
     list_filter = ("action", "created_at", "tenant")
     list_select_related = ("tenant",)
     search_fields = ("actor", "action", "target")
@@ -183,14 +192,29 @@ class AuditEntryAdmin(LargeAdmin):
     ordering = ("-id",)
     sortable_by = ("created",)
     fields = (
-        "tenant", "number", "created_at", "actor", "action", "target", "trace_id", "shown_before", "shown_after",
-        "previous_digest", "digest",
+        "created", "actor", "action", "target", "shown_before", "shown_after", "trace_id", "tenant", "place",
+        "content_digest", "previous_digest", "digest",
     )  # fmt: skip
 
     @admin.display(description="created at", ordering="id")
     def created(self, entry: AuditEntry) -> SafeString:
         """Show when."""
         return moment(entry.created_at)
+
+    @admin.display(description="actor")
+    def who(self, entry: AuditEntry) -> SafeString:
+        """Show who did it."""
+        return brief(entry.actor)
+
+    @admin.display(description="target")
+    def what(self, entry: AuditEntry) -> SafeString:
+        """Show what it was done to."""
+        return brief(entry.target)
+
+    @admin.display(description="number")
+    def place(self, entry: AuditEntry) -> str:
+        """Show its place in the chain."""
+        return "not sealed yet" if entry.number is None else str(entry.number)
 
     @admin.display(description="before")
     def shown_before(self, entry: AuditEntry) -> SafeString:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import datetime
 from operator import attrgetter
 from typing import Any, ClassVar
@@ -19,10 +20,12 @@ from django.utils.timezone import localtime
 
 from automate_core.admin_access import TenantFilter, reach
 from automate_core.models import Role
+from automate_core.redaction import redact
 
 LONGEST_JSON = 50_000
 """Characters of one JSON value shown; the API has the rest."""
 LONGEST_ERROR = 120
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 _MOODS = {
     "SUCCESS": "good",
@@ -137,6 +140,18 @@ def pretty_json(value: Any) -> SafeString:
     if len(text) > LONGEST_JSON:
         text = f"{text[:LONGEST_JSON]}\n… {len(text) - LONGEST_JSON} more characters"
     return format_html('<pre class="automate-json">{}</pre>', text)
+
+
+def shown_redacted(value: Any) -> SafeString:
+    """Show what is stored as it came, such as an event's payload, like `pretty_json`, with its secrets hidden."""
+    return pretty_json(redact(value))
+
+
+def brief(text: str) -> SafeString:
+    """Show an actor or a target with the end of its UUID alone; the whole is its tooltip."""
+    return format_html(
+        '<span title="{}">{}</span>', text, _UUID.sub(lambda found: f"…{found[0][-12:]}", text)
+    )
 
 
 def state(value: str) -> SafeString:

@@ -20,6 +20,7 @@ from automate_core.admin_base import (
     moment,
     pretty_json,
     short_id,
+    shown_redacted,
     state,
 )
 from automate_core.admin_large import LargeAdmin
@@ -82,8 +83,8 @@ class EventAdmin(LargeAdmin):
 
     @admin.display(description="payload")
     def shown_payload(self, event: Event) -> SafeString:
-        """Show the payload."""
-        return pretty_json(event.payload)
+        """Show the payload, redacted."""
+        return shown_redacted(event.payload)
 
 
 @admin.register(Execution)
@@ -154,8 +155,8 @@ class ExecutionAdmin(LargeAdmin):
 
     @admin.display(description="context")
     def shown_context(self, execution: Execution) -> SafeString:
-        """Show the context."""
-        return pretty_json(execution.context)
+        """Show the context, redacted."""
+        return shown_redacted(execution.context)
 
     @admin.display(description="output")
     def shown_output(self, execution: Execution) -> SafeString:

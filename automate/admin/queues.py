@@ -6,7 +6,7 @@ from django.contrib import admin
 from django.utils.safestring import SafeString
 
 from automate.models.queue import QueueMessage
-from automate_core.admin_base import moment, pretty_json
+from automate_core.admin_base import moment, shown_redacted
 from automate_core.admin_large import LargeAdmin
 
 
@@ -30,5 +30,5 @@ class QueueMessageAdmin(LargeAdmin):
 
     @admin.display(description="body")
     def shown_body(self, message: QueueMessage) -> SafeString:
-        """Show the message."""
-        return pretty_json(message.body)
+        """Show the message, redacted."""
+        return shown_redacted(message.body)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from urllib.parse import urlsplit
 
 from django.contrib import admin
-from django.db.models import QuerySet
+from django.db.models import CharField, F, Func, QuerySet
 from django.http import HttpRequest
 from django.utils.safestring import SafeString
 
@@ -14,6 +14,9 @@ from automate.subscriptions import verbs
 from automate_core.admin_actions import actor, apply_to_each
 from automate_core.admin_base import HistoryAdmin, error_text, moment, state
 from automate_core.models import Role
+
+_HOST = Func(F("callback_url"), function="substring", template="%(function)s(%(expressions)s from '://([^/?#]*)')",
+             output_field=CharField())  # fmt: skip
 
 
 @admin.register(WebhookSubscription)
@@ -29,7 +32,7 @@ class WebhookSubscriptionAdmin(HistoryAdmin):
     )  # fmt: skip
     list_filter = ("is_enabled", "last_status", "tenant")
     list_select_related = ("tenant",)
-    search_fields = ("=id", "event_type", "callback_url")
+    search_fields = ("=id", "event_type", "called_host")
     date_hierarchy = "created_at"
     ordering = ("-id",)
     fields = (
@@ -38,7 +41,12 @@ class WebhookSubscriptionAdmin(HistoryAdmin):
     )  # fmt: skip
     actions = ("enable", "disable")
 
-    @admin.display(description="host", ordering="callback_url")
+    def get_queryset(self, request: HttpRequest) -> QuerySet[WebhookSubscription]:
+        """Return the rows with the callback's host: to search in the whole URL would tell it piece by piece."""
+        found: QuerySet[WebhookSubscription] = super().get_queryset(request)
+        return found.annotate(called_host=_HOST)
+
+    @admin.display(description="host", ordering="called_host")
     def host(self, subscription: WebhookSubscription) -> str:
         """Show the callback's host: whoever knows the rest of the URL may call it."""
         return urlsplit(subscription.callback_url).netloc

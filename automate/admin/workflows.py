@@ -52,7 +52,7 @@ class AutomationAdmin(HistoryAdmin):
         "tenant",
         "live_number",
         "trigger",
-        "updated_at",
+        "updated",
         "history",
     )
     list_filter = ("enabled", "live_version__trigger_type", "tenant")
