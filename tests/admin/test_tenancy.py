@@ -226,3 +226,54 @@ def test_key_to_a_row_of_another_tenant_is_an_integrity_error(
     cause = caught.value.__cause__
     assert isinstance(cause, ForeignKeyViolation)
     assert cause.diag.constraint_name == guards[0]
+
+
+UNGUARDED = """
+SELECT c.conrelid::regclass::text, a.attname::text FROM pg_constraint c
+JOIN pg_attribute a ON a.attrelid = c.conrelid AND a.attnum = c.conkey[1]
+WHERE c.contype = 'f' AND array_length(c.conkey, 1) = 1 AND c.confrelid <> 'automate_core_tenant'::regclass
+  AND EXISTS (SELECT 1 FROM pg_attribute t WHERE t.attrelid = c.conrelid AND t.attname = 'tenant_id')
+  AND EXISTS (SELECT 1 FROM pg_attribute t WHERE t.attrelid = c.confrelid AND t.attname = 'tenant_id')
+  AND NOT EXISTS (
+    SELECT 1 FROM pg_constraint g
+    WHERE g.contype = 'f' AND g.convalidated AND g.conrelid = c.conrelid AND g.confrelid = c.confrelid
+      AND g.conkey @> c.conkey AND array_length(g.conkey, 1) = 2
+      AND (SELECT attnum FROM pg_attribute WHERE attrelid = g.conrelid AND attname = 'tenant_id') = ANY(g.conkey)
+      AND (SELECT attnum FROM pg_attribute WHERE attrelid = g.confrelid AND attname = 'tenant_id') = ANY(g.confkey))
+"""
+
+
+def test_every_foreign_key_between_rows_of_tenants_is_guarded() -> None:
+    """Read from the database itself, so that tables and keys that are no models are seen, too."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT count(*) FROM pg_constraint WHERE contype = 'f' AND array_length(conkey, 1) = 2"
+        )
+        assert cursor.fetchone()[0] >= len(KEYS)
+        cursor.execute(UNGUARDED)
+        assert cursor.fetchall() == []
+
+
+LOOSE = {
+    "automate_event.cause_execution_id": "the execution may be pruned first",
+    "automate_execution.cause_execution_id": "the execution may be pruned first",
+    "automate_execution.parent_execution_id": "the execution may be pruned first",
+    "automate_triggerwindow.event_id": "the event may be pruned first",
+    "automate_modal_job.run_id": "names a row of whatever table the kind of endpoint has",
+}
+"""Columns that name a row without a foreign key, and why; the engine takes all of them from the tenant in context."""
+
+
+def test_every_id_of_another_row_is_a_key_or_has_a_reason() -> None:
+    """A column `<something>_id` that is no foreign key could name another tenant's row."""
+    owned = {model._meta.db_table for model in OWNED}
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """SELECT a.attrelid::regclass::text || '.' || a.attname FROM pg_attribute a
+               WHERE a.attrelid::regclass::text = ANY(%s) AND a.attnum > 0 AND NOT a.attisdropped
+                 AND a.attname LIKE '%%\\_id' AND a.atttypid IN ('uuid'::regtype, 'bigint'::regtype)
+                 AND NOT EXISTS (SELECT 1 FROM pg_constraint c WHERE c.contype = 'f' AND c.conrelid = a.attrelid
+                                 AND a.attnum = ANY(c.conkey))""",
+            [sorted(owned)],
+        )
+        assert {row[0] for row in cursor.fetchall()} == set(LOOSE)
