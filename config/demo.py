@@ -13,6 +13,7 @@ from automate.models import Automation, WebhookSource
 from automate.webhooks import sources
 from automate_api.keys import create_key
 from automate_api.models import ApiKey
+from automate_core import audit
 from automate_core.context import tenant_scope
 from automate_core.errors import AutomateError
 from automate_core.models import DEFAULT_TENANT_ID, Membership, Role
@@ -83,6 +84,8 @@ def _ensure_administrator() -> str | None:
     password = secrets.token_urlsafe(12)
     user = users.create_superuser(username="admin", email="", password=password)
     Membership.objects.create(tenant_id=DEFAULT_TENANT_ID, user=user, role=Role.ADMIN)
+    after = {"username": user.get_username(), "is_superuser": True, "role": str(Role.ADMIN)}
+    audit.record(actor=BY, action="user.created", target=f"user:{user.pk}", after=after)
     return password
 
 
