@@ -250,12 +250,12 @@ def _check_origin(request: ASGIRequest) -> None:
     origin = request.headers.get("Origin", "")
     if origin in settings.CSRF_TRUSTED_ORIGINS:
         return
-    parts = urlsplit(origin)
     try:
-        host = request.get_host()
-    except SuspiciousOperation as error:
+        parts, host = urlsplit(origin), request.get_host()
+    except (ValueError, SuspiciousOperation) as error:
         raise WrongOrigin(FORBIDDEN, "This site has no such name") from error
-    if parts.scheme not in ("http", "https") or parts.netloc != host:
+    schemes = ("https",) if request.is_secure() or request.scheme == "wss" else ("http", "https")
+    if parts.scheme not in schemes or parts.netloc != host:
         raise WrongOrigin(FORBIDDEN, "This page may not use the session of this site")
 
 

@@ -105,10 +105,52 @@ def test_without_a_good_credential_the_socket_is_closed(site, automation, user, 
 
 
 def test_session_of_a_foreign_page_is_refused_before_the_socket_opens(site, automation, cookie):
-    foreign = ["https://evil.example", None, "null", f"https://127.0.0.1.evil.example:{site.port}"]
+    foreign = [
+        "https://evil.example", None, "null", f"https://127.0.0.1.evil.example:{site.port}", "http://[", "//",
+        f"ftp://127.0.0.1:{site.port}", f"http://x@127.0.0.1:{site.port}", "http://127.0.0.1:99999999",
+    ]  # fmt: skip
     assert [first(site, automation, headers={"Cookie": cookie}, origin=origin) for origin in foreign] == [
         403
-    ] * 4
+    ] * len(foreign)
+    evil = {"Cookie": cookie, "Host": "evil.example"}
+    assert first(site, automation, headers=evil, origin="http://evil.example") == 403
+
+
+def test_page_of_this_site_without_encryption_may_not_use_a_session_with_it(
+    site, automation, cookie, settings
+):
+    settings.SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+    headers = {"Cookie": cookie, "X-Forwarded-Proto": "https"}
+    assert first(site, automation, headers=headers, origin=site.url) == 403
+    secure = site.url.replace("http:", "https:")
+    assert first(site, automation, headers=headers, origin=secure) == "state_sync"
+
+
+def test_odd_handshakes_are_refused_with_a_code(site, automation, user, make_key, caplog):
+    token, key = tokens.issue(user).access, make_key()
+    ways: list[tuple[dict[str, Any], int]] = [
+        ({"query": f"?token={token}&tenant=%00"}, 4404),
+        ({"query": f"?token={token}&tenant=%E2%82%AC"}, 4404),
+        ({"query": "?token=%00"}, 4401),
+        ({"query": "?token=%E2%82%AC"}, 4401),
+        ({"query": "?token=ak_%00"}, 4401),
+        ({"query": f"?token=x&token={token}"}, 4401),
+        ({"query": f"?token={token}&execution_id=%00"}, 4404),
+        ({"query": f"?token={token}&execution_id={automation.id}"}, 4404),
+        ({"query": f"?token={token}", "key": key}, 4401),
+        ({"key": key, "headers": {"X-Tenant-ID": "nope"}}, 4404),
+        ({"key": "ä"}, 4401),
+        ({"headers": {"Authorization": "Bearer"}}, 4401),
+        ({"subprotocols": [token, "bearer"]}, 4401),
+    ]
+    found = [first(site, automation, **dict(way)) for way, _ in ways]
+    assert found == [code for _, code in ways]
+    assert [record.getMessage() for record in caplog.records if record.levelname == "ERROR"] == []
+
+
+@pytest.mark.parametrize("where", ["%00", "..%2f", "", "a" * 3_000])
+def test_odd_path_is_closed_as_unknown(where, site, key):
+    assert first(site, where, key=key) == 4404
 
 
 def test_trusted_origin_may_use_the_session(site, automation, cookie, settings):
@@ -204,13 +246,13 @@ def tight(settings: Any) -> int:
 def test_handshakes_of_one_caller_are_limited_with_its_requests(site, automation, make_key, tight):
     mine, theirs = make_key(), make_key()
     url = f"{site.url}/api/automate/workflows/"
-    assert httpx.get(url, headers={"X-API-Key": mine}, timeout=20).status_code == 200
+    assert httpx.get(url, headers={"X-API-Key": mine}, timeout=60).status_code == 200
     assert [first(site, automation, key=mine) for _ in range(2)] == ["state_sync"] * 2
     answer = denied(site, automation, key=mine)
     assert (answer.status_code, json.loads(answer.body)["error"]["code"]) == (429, "RATE_LIMITED")
     assert (answer.headers["X-RateLimit-Limit"], answer.headers["X-RateLimit-Remaining"]) == ("3", "0")
     assert int(answer.headers["Retry-After"]) > 0
-    assert httpx.get(url, headers={"X-API-Key": mine}, timeout=20).status_code == 429
+    assert httpx.get(url, headers={"X-API-Key": mine}, timeout=60).status_code == 429
     assert first(site, automation, key=theirs) == "state_sync"
 
 

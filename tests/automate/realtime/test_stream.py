@@ -12,11 +12,14 @@ from typing import Any
 import httpx
 import pytest
 from django.db import connection
+from django.test import Client
 
 from automate.events import run_workflow
+from automate.models import Execution, LiveSeat
 from automate_core.models import Tenant
 from automate_core.steps import Effect
 from tests.factories.engine import drain, node, workflow
+from tests.factories.live import working
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -83,6 +86,70 @@ def test_stream_joined_in_the_middle_goes_on_to_the_end(site, worker, key, regis
                 threading.Timer(0.3, gate.open.set).start()
     assert [number for number, _ in found] == [3, 4, 5, 6, 7, 8]
     assert found[-1] == (8, "workflow_completed")
+
+
+def test_run_that_ends_while_its_stream_is_opened_is_told_to_its_end(site, worker, key):
+    workflow(node("one", "merge"), node("two", "merge"))
+    for _ in range(10):
+        with stream(site, str(run_workflow("orders", {})), key) as response:
+            assert [number for number, _ in events(response)] == [1, 2, 3, 4, 5, 6]
+
+
+@pytest.mark.parametrize("after", ["999999", "7", "-1", "1.5", "x", "9" * 400, "\u00b2", ""])
+def test_number_nobody_was_given_begins_the_stream_anew(after, site, finished, key):
+    headers = [(b"X-API-Key", key.encode()), (b"Last-Event-ID", after.encode("latin-1"))]
+    url = f"{site.url}/api/automate/executions/{finished}/stream/"
+    with httpx.stream("GET", url, headers=headers, timeout=20) as response:
+        assert [number for number, _ in events(response)] == [1, 2, 3, 4, 5, 6]
+
+
+def test_number_of_a_step_ahead_of_its_execution_is_believed(site, worker, key, register_step, gate):
+    register_step("held", Effect.IDEMPOTENT, lambda config, context: gate.pass_through() or {"ok": 1})
+    workflow(node("held", "held"))
+    execution_id = str(run_workflow("orders", {}))
+    assert gate.entered.wait(20)
+    Execution.objects.filter(pk=execution_id).update(seq=1)
+    with stream(site, execution_id, key, 2) as response:
+        gate.open.set()
+        assert [number for number, _ in events(response)] == [3, 4]
+
+
+def test_head_answers_at_once_and_takes_no_seat(site, key, settings):
+    settings.AUTOMATE = {**settings.AUTOMATE, "LIVE_CONNECTIONS": 1}
+    workflow(node("one", "merge"))
+    url = f"{site.url}/api/automate/executions/{run_workflow('orders', {})}/stream/"
+    for _ in range(3):
+        answer = httpx.head(url, headers={"X-API-Key": key}, timeout=20)
+        assert (answer.status_code, answer.headers["content-type"]) == (200, "text/event-stream")
+    assert not LiveSeat.objects.exists()
+
+
+def test_server_of_threads_streams_by_looking_and_ends_for_the_client_to_come_back(
+    key, register_step, gate, monkeypatch
+):
+    monkeypatch.setattr("automate.api.stream.LOOK_SECONDS", 0.01)
+    register_step("held", Effect.IDEMPOTENT, lambda config, context: gate.pass_through() or {"ok": 1})
+    workflow(node("one", "merge"), node("held", "held"))
+    execution_id = str(run_workflow("orders", {}))
+    with working():
+        assert gate.entered.wait(20)
+        monkeypatch.setattr("automate.api.stream.LOOKS_SECONDS", 0.5)
+        first = looked(execution_id, key)
+        monkeypatch.setattr("automate.api.stream.LOOKS_SECONDS", 60)
+        gate.open.set()
+        rest = looked(execution_id, key, after=4)
+    assert first[0] == "retry: 1000"
+    assert [line for line in first if line.startswith("id: ")] == ["id: 1", "id: 2", "id: 3", "id: 4"]
+    assert [line for line in rest if line.startswith("id: ")] == ["id: 5", "id: 6"]
+    assert "workflow_completed" in rest[-1]
+
+
+def looked(execution_id: str, key: str, **headers: Any) -> list[str]:
+    """Return the lines a server without an event loop streams."""
+    given = {"X-API-Key": key} | ({"Last-Event-ID": str(headers["after"])} if headers else {})
+    response = Client(headers=given).get(f"/api/automate/executions/{execution_id}/stream/")
+    assert (response.status_code, response["Content-Type"]) == (200, "text/event-stream")
+    return [line for line in response.getvalue().decode().split("\n") if line]
 
 
 def test_stream_of_another_tenant_is_not_found(site, finished, make_key):
