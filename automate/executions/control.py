@@ -66,7 +66,7 @@ ended AS (
   FROM (SELECT id, seq + 1 + (SELECT count(*) FROM under_way u WHERE u.execution_id = p.id) AS number
         FROM position p) AS last
   WHERE x.id = last.id)
-UPDATE automate_steprun s SET finished_at = clock_timestamp(), seq = u.number, wake_at = NULL,
+UPDATE automate_steprun s SET finished_at = clock_timestamp(), seq = u.number, wake_at = NULL, wake_event = NULL,
   marks = s.marks || CASE WHEN u.is_unknown THEN 'f' ELSE 'x' END || u.number,
   status = CASE WHEN u.is_unknown THEN 'FAILED' ELSE 'CANCELLED' END,
   error_code = CASE WHEN u.is_unknown THEN 'OUTCOME_UNKNOWN' ELSE '' END,

@@ -89,7 +89,8 @@ _WAITS = {
     "waits_of_s": ", s.wake_token, s.wake_event, s.wake_rule",
     "waits_given": ", %(s_wake_token)s::text[], %(s_wake_event)s::text[], %(s_wake_rule)s::jsonb[]",
     "waits_set": ", wake_token = coalesce(excluded.wake_token, automate_steprun.wake_token),"
-    " wake_event = coalesce(excluded.wake_event, automate_steprun.wake_event),"
+    " wake_event = CASE WHEN excluded.status = 'WAITING'"
+    " THEN coalesce(excluded.wake_event, automate_steprun.wake_event) END,"
     " wake_rule = coalesce(excluded.wake_rule, automate_steprun.wake_rule)",
 }
 
@@ -246,7 +247,8 @@ def _step_params(params: dict[str, Any], rows: list[tuple[int, StepRow]], new: s
         [
             (
                 item, row.id, row.tenant_id, row.execution_id, row.path, row.node_key, row.node_type, row.attempt,
-                row.status, row.effect, row.route, row.input_data, row.output_data, row.variables, row.error_code,
+                row.status, row.effect, row.route, None if row.is_stored else row.input_data, row.output_data,
+                row.variables, row.error_code,
                 row.error_message, row.seq, row.marks, row.wake_at, row.started_at, row.finished_at,
                 row.execution_id in new,
             )

@@ -45,7 +45,7 @@ class StepRow:
     """One attempt of a step as it will stand.
 
     `marks` are those not recorded yet; `told` is the last status that has one, recorded or not;
-    `lines` is what the step said to those who watch.
+    `lines` is what the step said to those who watch. Of one that `is_stored`, the input is on record already.
     """
 
     id: str
@@ -73,6 +73,7 @@ class StepRow:
     marks: str = ""
     told: str = ""
     lines: Any = None
+    is_stored: bool = False
 
     @property
     def awaits(self) -> bool:

@@ -9,7 +9,7 @@ from django.db.models.functions import Now
 
 from automate.enums import EffectClass, ExecutionStatus, StepStatus
 from automate_core.ids import uuid7
-from automate_core.models import TenantOwned, current_tenant_id
+from automate_core.models import Tenant, TenantOwned, current_tenant_id
 
 
 class Execution(TenantOwned):
@@ -24,6 +24,15 @@ class Execution(TenantOwned):
     it was not given. `parent_execution_id` and `parent_path` name the step that waits for its end.
     """
 
+    # That the tenant is there follows from the automation's: the keys of both are compared together.
+    tenant = models.ForeignKey(
+        Tenant,
+        on_delete=models.CASCADE,
+        related_name="+",
+        editable=False,
+        db_constraint=False,
+        db_index=False,
+    )
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     automation = models.ForeignKey(
         "automate.Automation",
@@ -185,9 +194,19 @@ class StepRun(TenantOwned):
 
     `seq` is the execution's count when the step last changed, `marks` every change with its count. A WAITING step is
     woken at `wake_at`, by whoever presents the token whose hash is `wake_token`, or by an event of type `wake_event`
-    that `wake_rule` accepts; what it is told then is its `answer`.
+    that `wake_rule` accepts; what it is told then is its `answer`. `wake_event` is empty again once it no longer waits.
+    No index may mention what changes when a step ends, its status least of all: then its row changes in place.
     """
 
+    # As of an execution's, from the execution's.
+    tenant = models.ForeignKey(
+        Tenant,
+        on_delete=models.CASCADE,
+        related_name="+",
+        editable=False,
+        db_constraint=False,
+        db_index=False,
+    )
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     execution = models.ForeignKey(
         Execution, on_delete=models.CASCADE, related_name="steps", db_constraint=False, db_index=False
@@ -227,8 +246,8 @@ class StepRun(TenantOwned):
         indexes = [
             models.Index(
                 fields=["tenant", "wake_event"],
-                condition=models.Q(status="WAITING", wake_event__isnull=False),
-                name="automate_steprun_listening",
+                condition=models.Q(wake_event__gt=""),
+                name="automate_steprun_listeners",
             ),
             models.Index(
                 fields=["execution"],

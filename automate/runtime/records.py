@@ -105,7 +105,7 @@ def _by_place(rows: Iterable[sql.Row]) -> dict[Place, list[Recorded]]:
 
 def _recorded(row: sql.Row) -> Recorded:
     step = StepRow(*row[1:23])
-    step.told = marks.last_status(row[24])
+    step.told, step.is_stored = marks.last_status(row[24]), True
     return step, _answer(row[23])
 
 

@@ -51,7 +51,7 @@ class Unrecorded:
     def recorded(self) -> None:
         """Forget what is on record now."""
         for row in self.dirty.values():
-            row.marks, row.lines = "", None
+            row.marks, row.lines, row.is_stored = "", None, True
         self.dirty.clear()
         self.dirty_bytes = 0
         self.row.marks = ""

@@ -1,7 +1,7 @@
 """What a waiting step wants of an event: its match and rule folded into one rule, and how candidates are found.
 
 A folded rule is `{"and": [first, ...]}`. `first` is an equality over a path of the payload when the step matches
-on one, else `true`. The equality is what the index `automate_steprun_correlated` holds, so an event finds the steps
+on one, else `true`. The equality is what the index `automate_steprun_matched` holds, so an event finds the steps
 that wait for its own order number without looking at those that wait for others.
 """
 

@@ -65,8 +65,8 @@ UPDATE automate_steprun s SET answer = a.answer
 FROM unnest(%(ids)s::uuid[], %(executions)s::uuid[], %(events)s::text[], %(answers)s::jsonb[])
   AS a(id, execution_id, event_id, answer)
 WHERE s.id = a.id AND s.status = 'WAITING' AND s.answer IS NULL AND NOT EXISTS (
-  SELECT 1 FROM automate_steprun p WHERE p.execution_id = a.execution_id AND p.wake_event > ''
-    AND a.event_id IN (p.answer #>> '{output,event,id}', p.output_data #>> '{event,id}'))
+  SELECT 1 FROM automate_steprun p
+  WHERE p.execution_id = a.execution_id AND p.answer #>> '{output,event,id}' = a.event_id)
 RETURNING s.id
 """
 

@@ -248,7 +248,7 @@ def test_correlated_listeners_are_found_by_index(waiting_step: MakeStep) -> None
     plan = "\n".join(
         row[0] for row in sql.execute("EXPLAIN (ANALYZE, TIMING OFF) " + listeners._FIND, params)
     )
-    assert "automate_steprun_correlated" in plan
+    assert "automate_steprun_matched" in plan
     assert "Rows Removed by Filter: 2" not in plan
 
 
