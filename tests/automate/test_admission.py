@@ -226,6 +226,20 @@ def test_replace_keeps_only_the_newest_of_those_that_came_together():
     assert set(replaced.values_list("error_code", flat=True)) == {"REPLACED"}
 
 
+def test_replace_goes_by_age_whatever_the_priority():
+    concurrency = {"limit": 1, "on_limit": "replace"}
+    nodes = [node("pause", "delay", {"seconds": 3_600})]
+    automation = make("orders", {"nodes": nodes, "settings": {"concurrency": concurrency, "priority": 50}})
+    for priority in (50, -50):
+        settings = {"concurrency": concurrency, "priority": priority}
+        update_workflow(automation, by="test", graph={"nodes": nodes, "settings": settings})
+        emit_event(EVENT, {})
+        dispatch_only()
+    drain()
+    assert states() == [("CANCELLED", False), ("WAITING", False)]
+    assert list(Execution.objects.order_by("id").values_list("priority", flat=True)) == [50, -50]
+
+
 def test_newcomer_waits_for_the_one_it_replaces_to_stop():
     limited(limit=1, on_limit="replace")
     emit_event(EVENT, {})
