@@ -5,8 +5,7 @@ What is drawn may be a draft: it becomes a version once it compiles. Where nodes
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from django.db import IntegrityError, transaction
@@ -16,9 +15,10 @@ from automate.drawings import drawn_graph, is_position, kept_positions, position
 from automate.enums import TriggerType
 from automate.graph import graph_problems
 from automate.models import Automation, Execution
-from automate.publishing import digest_of, publish
+from automate.publishing import publish
 from automate.runtime.plans import find_handler
 from automate.triggers import trigger_problems
+from automate.workflow_changes import facts, held_for_change
 from automate_core import audit
 from automate_core.errors import NotFound, Problem, ValidationFailed
 from automate_core.models import current_tenant_id
@@ -97,7 +97,7 @@ def create_workflow(
                 actor=by,
                 action="workflow.create",
                 target=f"workflow:{automation.id}",
-                after=_facts(automation),
+                after=facts(automation),
             )
     except IntegrityError as error:
         raise _slug_taken(automation.slug) from error
@@ -125,7 +125,7 @@ def update_workflow(
         NotFound: it was deleted.
         ValidationFailed: with every wrong field.
     """
-    with _held(automation, by=by, action="workflow.update") as automation:
+    with held_for_change(automation, by=by, action="workflow.update") as automation:
         live = automation.live_version
         new_graph = _pick(graph, live.graph if live else EMPTY_GRAPH)
         new_type = _pick(trigger_type, live.trigger_type if live else TriggerType.MANUAL.value)
@@ -172,7 +172,7 @@ def draw(
         NotFound: it was deleted.
         ValidationFailed: a node has an impossible position.
     """
-    with _held(automation, by=by, action="workflow.draw") as automation:
+    with held_for_change(automation, by=by, action="workflow.draw") as automation:
         graph = change(drawn_graph(automation))
         if found := position_problems(graph):
             raise ValidationFailed.of(found)
@@ -199,7 +199,7 @@ def place_node(automation: Automation, node_id: str, position: Mapping[str, Any]
     """
     if not is_position(position):
         raise ValidationFailed.of([Problem("position", 'must be an object with the numbers "x" and "y"')])
-    with _held(automation, by=by, action="workflow.move") as automation:
+    with held_for_change(automation, by=by, action="workflow.move") as automation:
         if all(node["id"] != node_id for node in drawn_graph(automation)["nodes"]):
             raise NotFound(f"Workflow {automation.slug!r} has no node {node_id!r}")
         automation.layout = {**automation.layout, node_id: dict(position)}
@@ -225,7 +225,7 @@ def delete_workflow(automation: Automation, *, by: str) -> None:
         held = Automation.all_tenants.select_for_update().filter(pk=automation.pk).first()
         if held is None:
             raise NotFound(f"Workflow {automation.slug!r} was deleted")
-        target, before = f"workflow:{held.id}", _facts(held)
+        target, before = f"workflow:{held.id}", facts(held)
         # Django unlinks replays before it deletes; for that moment they would be the second runs of their events.
         Execution.all_tenants.filter(automation_id=held.id, replay_of__isnull=False).update(trigger=None)
         automation.delete()
@@ -247,19 +247,6 @@ def restore_version(automation: Automation, number: int, *, by: str, user: Any =
     )
 
 
-@contextmanager
-def _held(automation: Automation, *, by: str, action: str) -> Iterator[Automation]:
-    """Open a transaction with the workflow's row locked and read again, and an audit entry at its end."""
-    with transaction.atomic():
-        held = Automation.all_tenants.select_for_update().filter(pk=automation.pk).first()
-        if held is None:
-            raise NotFound(f"Workflow {automation.slug!r} was deleted")
-        before = _facts(held)
-        yield held
-        target = f"workflow:{held.id}"
-        audit.record(actor=by, action=action, target=target, before=before, after=_facts(held))
-
-
 def _name_problems(name: Any, slug: Any) -> list[Problem]:
     found = []
     if not isinstance(name, str) or not name.strip() or len(name) > 200:
@@ -279,20 +266,6 @@ def _free_slug(name: str) -> str:
 
 def _slug_taken(slug: str) -> ValidationFailed:
     return ValidationFailed.of([Problem("slug", f"{slug!r} is already used by another workflow")])
-
-
-def _facts(automation: Automation) -> dict[str, Any]:
-    live = automation.live_version
-    return {
-        "name": automation.name,
-        "slug": automation.slug,
-        "description": automation.description,
-        "enabled": automation.enabled,
-        "version": live.number if live else None,
-        "content_hash": live.content_hash if live else None,
-        "draft": automation.draft is not None,
-        "drawing_hash": digest_of([automation.draft, automation.layout]),
-    }
 
 
 def _pick(given: Any, otherwise: Any) -> Any:

@@ -37,8 +37,9 @@ class ProductionActions(BaseViewSet):
         if self._is_post_only:
             return ["POST"]
         methods: list[str] = super().allowed_methods
+        changes_something = not ROLES.keys().isdisjoint((self.action_map or {}).values())
         # HEAD comes with GET, and must not start anything.
-        return [name for name in methods if name != "HEAD" or self.action not in ROLES]
+        return [name for name in methods if name != "HEAD" or not changes_something]
 
     def check_permissions(self, request: Request) -> None:
         """Check the role; a GET that starts or stops something needs the scope of a change, and to be meant."""

@@ -122,7 +122,7 @@ def begin(
             automation,
             session_name or sessions.new_name(),
             owner=caller.id,
-            lease_seconds=LONGEST_CALL_SECONDS + SAVING_SECONDS if is_outside else None,
+            lease_seconds=_longest(compiled) + SAVING_SECONDS if is_outside else None,
         )
         trial = Trial(
             tenant_id=automation.tenant_id,
@@ -220,6 +220,10 @@ def _compiled(graph: Mapping[str, Any], node: Mapping[str, Any]) -> Compiled:
         return compile_node(node, f"graph.nodes[{number}]")
     except InvalidNode as error:
         raise InvalidWorkflow.of(by_node(graph, error.details), MESSAGE) from error
+
+
+def _longest(compiled: Compiled) -> float:
+    return min(compiled.timeout_seconds, LONGEST_CALL_SECONDS)
 
 
 def _key(session: Session, node_id: str, request_key: str | None) -> str:
