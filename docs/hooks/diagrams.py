@@ -100,7 +100,8 @@ def _svg(found: Sequence[Transition]) -> str:
     names = ", ".join(name for name in states if name not in ("start", "end"))
     return (
         f'<svg viewBox="{left:.0f} 0 {right - left:.0f} {bottom:.0f}" style="max-width:{right - left:.0f}px" '
-        f'role="img" aria-label="States {names}"><defs><marker id="arrow" viewBox="0 0 8 8" refX="8" refY="4" '
+        f'role="img" data-search-exclude aria-label="States {names}">'
+        '<defs><marker id="arrow" viewBox="0 0 8 8" refX="8" refY="4" '
         'markerWidth="8" markerHeight="8" orient="auto-start-reverse"><path d="M0 0L8 4L0 8z"/></marker></defs>'
         + "".join(parts)
         + "</svg>"

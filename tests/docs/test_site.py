@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
+import shutil
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
+from functools import partial
 from html.parser import HTMLParser
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 import yaml
+from playwright.sync_api import Browser, BrowserContext, expect, sync_playwright
 
 from tests.docs.pages import ROOT
 
@@ -99,3 +107,115 @@ def test_every_operation_of_the_document_is_described(site: Path) -> None:
     }
     assert "order-processor" in page
     assert "Idempotency-Key" not in page  # what holds for all of them is said once, elsewhere
+
+
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+PATIENCE_MILLISECONDS = 120_000
+SIZES = {"desk": (1280, 900), "phone": (390, 844)}
+
+
+class Silent(SimpleHTTPRequestHandler):
+    """Serves files and says nothing about it."""
+
+    def log_message(self, *args: object) -> None:
+        """Keep the output of the tests clean."""
+
+
+@pytest.fixture(scope="module")
+def address(site: Path) -> Iterator[str]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Silent, directory=str(site))) as server:
+        serving = threading.Thread(target=server.serve_forever)
+        serving.start()
+        yield f"http://127.0.0.1:{server.server_port}/"
+        server.shutdown()
+        serving.join()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """A browser without a window; where there is none the test is skipped, except in continuous integration."""
+    if CHROMIUM is None:
+        if os.environ.get("CI"):
+            pytest.fail("Chromium is not installed; .ci/run installs it")
+        pytest.skip("needs Chromium: apt-get install chromium")
+    with sync_playwright() as playwright:
+        running = playwright.chromium.launch(
+            executable_path=CHROMIUM, args=["--no-sandbox"], timeout=PATIENCE_MILLISECONDS
+        )
+        yield running
+        running.close()
+
+
+def looking(browser: Browser, address: str, size: str, scheme: str) -> tuple[BrowserContext, list[str]]:
+    """Return a context, and the list of what goes wrong in it: requests to others, errors of scripts."""
+    width, height = SIZES[size]
+    context = browser.new_context(
+        viewport={"width": width, "height": height},
+        color_scheme="dark" if scheme == "dark" else "light",
+    )
+    context.set_default_timeout(PATIENCE_MILLISECONDS)
+    wrong: list[str] = []
+    context.on(
+        "request",
+        lambda one: None if one.url.startswith((address, "data:", "blob:")) else wrong.append(one.url),
+    )
+    context.on("weberror", lambda one: wrong.append(str(one.error)))
+    return context, wrong
+
+
+LOOKED_AT = [
+    "", "tutorial/", "how-to/workflows/", "how-to/limits/", "concepts/states/", "reference/settings/",
+    "reference/errors/", "reference/telemetry/", "decisions/", "glossary/",
+]  # fmt: skip
+"""Pages with the widest tables, blocks and drawings; the page of operations is looked at on its own."""
+
+
+@pytest.mark.parametrize(
+    ("size", "scheme", "paths"),
+    [
+        ("phone", "light", LOOKED_AT),
+        ("phone", "dark", ["reference/rest-operations/"]),
+        ("desk", "dark", LOOKED_AT[:2]),
+    ],
+    ids=["phone", "operations", "desk"],
+)
+def test_pages_fit_the_screen_and_ask_nobody_else(
+    browser: Browser, address: str, size: str, scheme: str, paths: list[str]
+) -> None:
+    context, wrong = looking(browser, address, size, scheme)
+    page = context.new_page()
+    too_wide = []
+    for path in paths:
+        answer = page.goto(address + path, wait_until="load")
+        assert answer is not None
+        assert answer.status == 200
+        if page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth"):
+            too_wide.append(path)
+    drawn = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    context.close()
+    assert (too_wide, wrong) == ([], [])
+    assert (drawn == "rgb(255, 255, 255)") == (scheme == "light")
+
+
+def test_search_finds_without_the_network(browser: Browser, address: str) -> None:
+    context, wrong = looking(browser, address, "desk", "light")
+    page = context.new_page()
+    page.goto(address)
+    page.fill(".md-search__input", "approval")
+    expect(page.locator(".md-search-result__item").first).to_contain_text(
+        "Ask people for approval", timeout=PATIENCE_MILLISECONDS
+    )
+    context.close()
+    assert wrong == []
+
+
+def test_diagrams_are_seen_and_not_searched(browser: Browser, address: str, site: Path) -> None:
+    context, _ = looking(browser, address, "phone", "dark")
+    page = context.new_page()
+    page.goto(address + "concepts/states/")
+    boxes = [one.bounding_box() for one in page.locator("figure.states svg").all()]
+    context.close()
+    assert len(boxes) == 7
+    assert all(box is not None and 150 < box["width"] <= 390 for box in boxes)
+    index = json.loads((site / "search" / "search_index.json").read_text())
+    assert [one["location"] for one in index["docs"] if "PENDINGAPPROVED" in one["text"]] == []
