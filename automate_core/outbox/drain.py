@@ -155,7 +155,11 @@ class Drain:
         self.close()
 
     def turn(self) -> bool:
-        """Do one round: news, work in flight, one claim; return whether anything moved."""
+        """Do one round: news, work in flight, one claim; return whether anything moved.
+
+        What is claimed while other work moves starts with the next round, which follows at once: what both have to
+        record is then one commit instead of two.
+        """
         while self._hear(timeout=0):
             pass
         self._hand_out_rest()
@@ -163,7 +167,8 @@ class Drain:
         items = self._claim() if self.healthy and not self._stopping else []
         if items:
             self._hand_out(items)
-            self._turn_handlers()
+            if not moved:
+                self._turn_handlers()
         return moved or bool(items)
 
     def wait(self, stop: threading.Event) -> None:

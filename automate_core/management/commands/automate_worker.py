@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import subprocess
@@ -52,6 +53,9 @@ class Command(AutomateCommand):
             worker = Worker(kinds=wanted)
             for number in (signal.SIGTERM, signal.SIGINT):
                 signal.signal(number, lambda *_: worker.stop())
+            # What exists now stays: collections need not look at it again and again.
+            gc.collect()
+            gc.freeze()
             worker.run()
         else:
             self._keep_running(processes, kinds)
