@@ -133,14 +133,19 @@ class _Compiler:
             return None
         source, target = edge.get("source", edge.get("from")), edge.get("target", edge.get("to"))
         handle = edge.get("source_handle") or None
-        for name, end in (("source", source), ("target", target)):
-            if not isinstance(end, str) or end not in drafts:
-                self._wrong(f"{where}.{name}", f"there is no node {end!r}")
-                return None
-            if end in undoing:
-                self._wrong(f"{where}.{name}", f"node {end!r} undoes {undoing[end]!r} and has no edges")
-                return None
+        has_source = self._is_end(f"{where}.source", source, drafts, undoing)
+        if not self._is_end(f"{where}.target", target, drafts, undoing) or not has_source:
+            return None
         return Arrow(source, target, self._handle(where, drafts[source], handle))
+
+    def _is_end(self, where: str, end: Any, drafts: Mapping[str, Draft], undoing: Mapping[str, str]) -> bool:
+        if not isinstance(end, str) or end not in drafts:
+            self._wrong(where, f"there is no node {end!r}")
+            return False
+        if end in undoing:
+            self._wrong(where, f"node {end!r} undoes {undoing[end]!r} and has no edges")
+            return False
+        return True
 
     def _handle(self, where: str, source: Draft, handle: Any) -> str | None:
         """Return the route an edge leaves by; a node without routes has only the ways out of an error."""

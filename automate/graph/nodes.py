@@ -9,7 +9,7 @@ from typing import Any
 from automate.graph.plan import OnError, Retry
 from automate_core.errors import AutomateError, Problem
 from automate_core.steps import Effect, StepHandler
-from automate_core.templating import Template, compile_template
+from automate_core.templating import Template, TemplateSyntaxError, compile_template
 
 FindHandler = Callable[[str], StepHandler | None]
 Wrong = Callable[[str, str], None]
@@ -58,16 +58,24 @@ def draft_node(where: str, node: Any, find_handler: FindHandler, wrong: Wrong) -
         wrong(where, "must be an object")
         return None
     key, kind, config = node.get("id"), node.get("type"), node.get("config") or {}
-    if not isinstance(key, str) or not 1 <= len(key) <= 200 or not key.isprintable() or set("/[") & set(key):
+    is_named = _is_key(key)
+    if not is_named:
         wrong(f"{where}.id", "must be a string of 1 to 200 printable characters without / and [")
+    handler = find_handler(kind) if isinstance(kind, str) else None
+    if handler is None:
+        wrong(f"{where}.type", f"{f'node {key!r}' if is_named else 'the node'} has the unknown type {kind!r}")
+    if not isinstance(key, str) or not is_named:
         return None
-    if not isinstance(kind, str) or (handler := find_handler(kind)) is None:
-        wrong(f"{where}.type", f"node {key!r} has the unknown type {kind!r}")
+    if handler is None:
         return Draft(key, where)
     if not isinstance(config, Mapping):
         wrong(f"{where}.config", f"the config of node {key!r} must be an object")
         return Draft(key, where)
     return _compiled(where, key, node, handler, config, wrong)
+
+
+def _is_key(key: Any) -> bool:
+    return isinstance(key, str) and 1 <= len(key) <= 200 and key.isprintable() and not set("/[") & set(key)
 
 
 def _compiled(
@@ -100,6 +108,9 @@ def _compiled(
             retry, on_error, handler.arrivals(config), undo,
         )  # fmt: skip
         routes = handler.routes_of(config)
+    except TemplateSyntaxError as error:
+        note(f"config.{error.field}", error.message)
+        return Draft(key, where)
     except AutomateError as error:
         note("config", error.message)
         return Draft(key, where)
