@@ -50,6 +50,8 @@ ADDED: dict[str, set[str]] = {
         "cancel_requested_at",
         "paused_at",
         "held_at",
+        "duration_ms",
+        "trigger_event_id",
         "steps[].path",
         "steps[].attempt",
         "steps[].route",
