@@ -19,6 +19,7 @@ from tests.factories.live import hear, hear_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
+LAYERS = ["memory", "postgres", "redis"]
 ENDS = ("workflow_completed", "workflow_failed", "workflow_cancelled")
 
 
@@ -113,6 +114,7 @@ def test_redis_that_is_gone_for_a_while_costs_no_message(site, worker, key, valk
     client.close()
 
 
+@pytest.mark.parametrize("layer", LAYERS, indirect=True)
 def test_socket_opened_in_the_middle_of_a_run_goes_on_from_its_state(site, worker, key, register_step, gate):
     register_step("held", Effect.IDEMPOTENT, lambda config, context: gate.pass_through() or {"ok": 1})
     automation = workflow(node("one", "merge"), node("held", "held"), node("two", "merge"))
@@ -155,6 +157,7 @@ def test_state_after_the_end_equals_the_database(site, worker, key, register_ste
     assert [one["node_id"] for one in state["failed_nodes"]] == ["bad"]
 
 
+@pytest.mark.parametrize("layer", LAYERS, indirect=True)
 def test_worker_lost_in_the_middle_leaves_no_gap(site, key, register_step, gate, transactional_db):
     from tests.factories.live import working
 
