@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.utils import timezone
 
 from automate_api.keys import revoke_key
 from automate_api.models import ApiKey
@@ -109,3 +110,19 @@ def test_scopes_narrow_a_key(key_client: Callable[..., Any]) -> None:
     assert client.get("/api/ping/").status_code == 200
     assert client.post("/api/ping/", {}, content_type="application/json").status_code == 403
     assert client.get("/api/tenants/").status_code == 403
+
+
+def test_command_makes_a_key_that_expires_and_lists_it_as_such(tenant: Tenant) -> None:
+    command("create", "--name", "brief", "--expires-in", "0.5")
+    made = ApiKey.all_tenants.get()
+    assert made.expires_at is not None
+    assert round((made.expires_at - made.created_at).total_seconds() / 3600) == 12
+    ApiKey.all_tenants.update(expires_at=timezone.now())
+    assert command("list").split()[1] == "expired"
+
+
+@pytest.mark.parametrize("days", ["0", "-1", "nan", "inf", "1e9"])
+def test_command_refuses_a_life_that_is_none(tenant: Tenant, days: str) -> None:
+    with pytest.raises(CommandError, match="--expires-in takes days"):
+        command("create", "--name", "brief", f"--expires-in={days}")
+    assert ApiKey.all_tenants.count() == 0

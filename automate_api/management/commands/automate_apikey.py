@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.contrib.auth import get_user_model
 from django.core.management.base import CommandError
+from django.utils import timezone
 
 from automate_api.keys import create_key, revoke_key
 from automate_api.models import ApiKey
@@ -15,6 +17,7 @@ from automate_core.management.base import AutomateCommand
 from automate_core.models import Role, Tenant
 
 ACTOR = "command:automate_apikey"
+MOST_DAYS = 36_500
 
 
 class Command(AutomateCommand):
@@ -35,6 +38,7 @@ class Command(AutomateCommand):
         create.add_argument("--user", help="username the key acts for")
         create.add_argument("--role", default=Role.ADMIN.value, choices=Role.values)
         create.add_argument("--scope", action="append", default=[], help="such as events:write; repeatable")
+        create.add_argument("--expires-in", type=float, metavar="DAYS", help="when it ends (default: never)")
         listing = verbs.add_parser("list", help="list keys, newest first")
         listing.add_argument("--tenant", help="slug of a tenant (default: all)")
         revoke = verbs.add_parser("revoke", help="end a key at once")
@@ -54,17 +58,19 @@ class Command(AutomateCommand):
             user=_user(options["user"]),
             role=Role(options["role"]),
             scopes=options["scope"],
+            expires_at=_end(options["expires_in"]),
             by=ACTOR,
         )
         self.stderr.write(f"Created {key} with the role {key.role}; the key is shown this once:")
         self.stdout.write(plain)
 
     def _list(self, options: dict[str, Any]) -> None:
+        now = timezone.now()
         found = ApiKey.all_tenants.select_related("tenant", "user").order_by("-created_at")
         if options["tenant"]:
             found = found.filter(tenant=_tenant(options["tenant"]))
         for key in found:
-            state = "revoked" if key.revoked_at else "active"
+            state = "revoked" if key.revoked_at else "active" if key.is_usable(now) else "expired"
             used = key.last_used_at.isoformat(timespec="seconds") if key.last_used_at else "never used"
             whose = key.user.get_username() if key.user else "-"
             self.stdout.write(
@@ -87,6 +93,14 @@ def _tenant(slug: str) -> Tenant:
     if found is None:
         raise CommandError(f"There is no tenant {slug!r}")
     return found
+
+
+def _end(days: float | None) -> datetime | None:
+    if days is None:
+        return None
+    if not 0 < days <= MOST_DAYS:
+        raise CommandError(f"--expires-in takes days, more than 0 and at most {MOST_DAYS}")
+    return timezone.now() + timedelta(days=days)
 
 
 def _user(username: str | None) -> Any:
