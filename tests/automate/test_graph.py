@@ -82,7 +82,12 @@ def test_node_carries_its_handlers_effect_limits_and_prepared_rule():
             "node 'a': must be a number of seconds up to 3600",
         ),
         ([log("a", timeout_seconds=float("nan"))], [], "nodes[0].timeout_seconds", None),
-        ([{"id": "a", "type": "logging", "config": {"message": "{{ oops"}}], [], "nodes[0].config.message", None),
+        (
+            [{"id": "a", "type": "logging", "config": {"message": "{{ oops"}}],
+            [],
+            "nodes[0].config.message",
+            None,
+        ),
         ([{"id": "a", "type": "condition", "config": {"rule": {"nope": 1}}}], [], "nodes[0].config", None),
         ([log("a")], [{"source": "a", "target": "z"}], "edges[0].target", "there is no node 'z'"),
         ([log("a")], [{"source": None, "target": "a"}], "edges[0].source", "there is no node None"),
@@ -148,7 +153,9 @@ def test_template_that_is_none_is_named_by_its_place_in_the_config():
     values = {"a": ["fine", {"b": "{{ x | nope }}"}]}
     ((field, message),) = problems({"id": "n", "type": "set", "config": {"values": values}})
     assert field == "nodes[0].config.values.a[1].b"
-    assert message.startswith("node 'n': Template error in values.a[1].b at character 7: unknown filter 'nope'")
+    assert message.startswith(
+        "node 'n': Template error in values.a[1].b at character 7: unknown filter 'nope'"
+    )
 
 
 def test_too_many_nodes_are_refused():
