@@ -60,7 +60,7 @@ def _on_layer(plan: Plan, ours: Installation, layer: str, until_end: contextlib.
     ]
     if layer == "postgres":
         measures += _crowd(plan, ours, web, target)
-        measures += _cost(plan, ours, target)
+        measures += _cost(plan, ours, children, target)
         measures += _idle_streams(plan, ours, target)
     return measures
 
@@ -93,12 +93,15 @@ def _crowd(plan: Plan, ours: Installation, web: Child, target: list[str]) -> lis
     ]  # fmt: skip
 
 
-def _cost(plan: Plan, ours: Installation, target: list[str]) -> list[Measure]:
+def _cost(plan: Plan, ours: Installation, children: Sequence[Child], target: list[str]) -> list[Measure]:
     rates: dict[str, list[float]] = {"0": [], "1": []}
+    spent: dict[str, list[float]] = {"0": [], "1": []}
     read: list[dict[str, float]] = []
     for _ in range(max(2, plan.runs)):
         for watchers, found in rates.items():
+            before = _processor_seconds(children)
             took = _client(ours, "rate", *target, str(plan.orders), watchers, timeout=plan.timeout)
+            spent[watchers].append((_processor_seconds(children) - before) / plan.orders * 1000)
             found.append(took["rate"])
             read += [took] if watchers == "1" else []
     return [
@@ -106,7 +109,23 @@ def _cost(plan: Plan, ours: Installation, target: list[str]) -> list[Measure]:
         Measure(
             "live: executions, one watches all", "executions/s", rates["1"], rates["0"], extra={"read": read}
         ),
+        Measure("live: processor time of worker and web, nobody watches", "ms/execution", spent["0"]),
+        Measure(
+            "live: processor time of worker and web, one watches", "ms/execution", spent["1"], spent["0"]
+        ),
     ]
+
+
+def _processor_seconds(children: Sequence[Child]) -> float:
+    """Return what processes and their children have spent; what one of a burst costs does not depend on the load."""
+    found = 0.0
+    for one in children:
+        process = psutil.Process(one.process.pid)
+        for each in [process, *process.children(recursive=True)]:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                times = each.cpu_times()
+                found += times.user + times.system
+    return found
 
 
 def _idle_streams(plan: Plan, ours: Installation, target: list[str]) -> list[Measure]:
