@@ -95,9 +95,18 @@ def _hang_up() -> None:
     """Close what messages were sent over; the thread that sends them lives as long as the process."""
     from automate.realtime import layers, sender
 
-    loop = sender.current()._loop
-    if loop is not None:
-        asyncio.run_coroutine_threadsafe(layers.current().flush(), loop).result(PATIENCE_SECONDS)
+    sending = sender.current()
+
+    async def flush() -> None:
+        # What is still sent would open the connection anew.
+        for _ in range(1_000):
+            if not sending._batches and len(asyncio.all_tasks()) <= 2:
+                break
+            await asyncio.sleep(0.01)
+        await layers.current().flush()
+
+    if sending._loop is not None:
+        asyncio.run_coroutine_threadsafe(flush(), sending._loop).result(PATIENCE_SECONDS)
 
 
 async def _serve(server: uvicorn.Server) -> None:
