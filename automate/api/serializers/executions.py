@@ -132,25 +132,19 @@ class ExecutionListSerializer(serializers.ModelSerializer[Execution]):
         return _milliseconds(execution.started_at, execution.finished_at)
 
 
-class ExecutionSerializer(serializers.ModelSerializer[Execution]):
+class ExecutionSerializer(ExecutionListSerializer):
     """An execution with its steps, in the order they were begun."""
 
-    workflow_id = serializers.UUIDField(source="automation_id", read_only=True)
-    workflow_name = serializers.CharField(source="automation.name", read_only=True)
-    status = serializers.ChoiceField(choices=ExecutionStatus.choices, read_only=True)
     context = serializers.SerializerMethodField()  # type: ignore[assignment]
     workflow_version = serializers.IntegerField(source="version.number", default=None, read_only=True)
     output = serializers.JSONField(read_only=True, allow_null=True)
     steps = StepSerializer(many=True, read_only=True)
     error_code = serializers.SerializerMethodField()
     error_summary = serializers.SerializerMethodField()
-    duration_ms = serializers.SerializerMethodField()
-    trigger_event_id = serializers.UUIDField(source="event_id", read_only=True, allow_null=True)
     replay_of = serializers.UUIDField(source="replay_of_id", read_only=True, allow_null=True)
     children = serializers.SerializerMethodField()
 
-    class Meta:
-        model = Execution
+    class Meta(ExecutionListSerializer.Meta):
         fields = [
             "id",
             "workflow_id",
@@ -177,10 +171,6 @@ class ExecutionSerializer(serializers.ModelSerializer[Execution]):
             "paused_at",
             "held_at",
         ]
-
-    def get_duration_ms(self, execution: Execution) -> int | None:
-        """Return how long the execution took, None while it has not finished."""
-        return _milliseconds(execution.started_at, execution.finished_at)
 
     def get_context(self, execution: Execution) -> dict[str, Any]:
         """Return what the execution was started with, without secrets."""
