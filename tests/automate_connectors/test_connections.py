@@ -71,7 +71,7 @@ def test_load_without_a_name_uses_the_only_enabled_connection() -> None:
         ("http", {"base_url": "http://169.254.169.254/"}, "config.base_url"),
         ("http", {"base_url": "http://localhost/"}, "config.base_url"),
         ("http", {}, "config.base_url"),
-        ("http", {"base_url": "https://a.example", "typo": 1}, "config"),
+        ("http", {"base_url": "https://a.example", "typo": 1}, "config.typo"),
         ("slack", {"webhook_url": "https://hooks.slack.com/services/T/B/x"}, "config.webhook_url"),
         ("nothing", {}, "connector"),
     ],

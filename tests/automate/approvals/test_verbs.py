@@ -182,7 +182,7 @@ def test_data_is_edited_as_the_form_allows(person: Person, pending: Pending) -> 
 @pytest.mark.parametrize(
     ("data", "where"),
     [({"amount": 101}, "data.amount"), ({"amount": "6"}, "data.amount"), ({}, "data.amount"), ([], "data"),
-     ({"amount": 1, "to": "x"}, "data"), (None, "data")],
+     ({"amount": 1, "to": "x"}, "data.to"), (None, "data")],
 )  # fmt: skip
 def test_data_that_does_not_fit_the_form_is_refused(
     person: Person, pending: Pending, data: Any, where: str
