@@ -7,6 +7,7 @@ from typing import Any
 
 from automate_core.errors import PermanentError, Problem
 from automate_core.steps import Effect, StepContext, StepHandler, StepResult
+from automate_core.templating import is_fixed
 
 MAX_NAME_LENGTH = 100
 LARGEST = 2**53
@@ -48,7 +49,7 @@ class CounterStep(StepHandler):
             found.append(Problem("name", f"must be a text of 1 to {MAX_NAME_LENGTH} characters"))
         for field in ("start", "step"):
             value = config.get(field, 0)
-            if not isinstance(value, str) and not _is_number(value):
+            if is_fixed(value) and not _is_number(_read(value)):
                 found.append(Problem(field, "must be a number"))
         return found
 
@@ -77,14 +78,18 @@ def _is_number(value: Any) -> bool:
 
 
 def _number(what: str, value: Any) -> int | float:
+    number = _read(value)
+    if not _is_number(number):
+        raise PermanentError(f"{what} must be a number from -2^53 to 2^53, not {value!r:.100}")
+    return number  # type: ignore[no-any-return]
+
+
+def _read(value: Any) -> Any:
+    """Return the number a text holds, and anything else as it is."""
     if isinstance(value, str):
         for read in (int, float):
             try:
-                value = read(value)
-                break
+                return read(value)
             except ValueError:
                 continue
-    if not _is_number(value):
-        raise PermanentError(f"{what} must be a number from -2^53 to 2^53, not {value!r:.100}")
-    number: int | float = value
-    return number
+    return value

@@ -8,6 +8,7 @@ from typing import Any
 
 from automate_core.errors import PermanentError, Problem
 from automate_core.steps import Effect, StepContext, StepHandler, Wait
+from automate_core.templating import is_fixed
 
 MAX_SECONDS = 366 * 86_400.0
 UNITS: Mapping[str, float] = {"seconds": 1.0, "minutes": 60.0, "hours": 3_600.0, "days": 86_400.0}
@@ -52,33 +53,31 @@ class DelayStep(StepHandler):
         if "unit" in config and "duration" not in config:
             return [Problem("unit", "belongs to a duration; leave it out")]
         way = next(way for way in _WAYS if way in config)
-        if way == "until" or isinstance(config[way], str) or _fits(_seconds(config[way], config)):
+        if not is_fixed(config[way]):
             return []
-        return [Problem(way, "must be a number from 0 to 366 days, which are 31622400 seconds")]
+        try:
+            self._wait(way, config)
+        except PermanentError as error:
+            return [Problem(way, str(error).removeprefix(f"{way} "))]
+        return []
 
     def run(self, config: Mapping[str, Any], context: StepContext) -> Wait:
         """Return the wait."""
-        if "until" in config:
-            return Wait(until=_moment(config["until"]))
-        way = "duration" if "duration" in config else "seconds"
+        return self._wait(next(way for way in _WAYS if way in config), config)
+
+    def _wait(self, way: str, config: Mapping[str, Any]) -> Wait:
+        given = config[way]
+        if way == "until":
+            return Wait(until=_moment(given))
         try:
-            given = float(config[way])
+            seconds = float(given) * UNITS[config.get("unit", "seconds")]
         except (TypeError, ValueError):
-            raise PermanentError(f"{way} must be a number, not {config[way]!r:.100}") from None
-        seconds = _seconds(given, config)
-        if not _fits(seconds):
-            raise PermanentError(f"{way} must be from 0 to 366 days, not {config[way]!r:.100}")
+            raise PermanentError(f"{way} must be a number, not {given!r:.100}") from None
+        if isinstance(given, bool) or not 0 <= seconds <= MAX_SECONDS:
+            raise PermanentError(
+                f"{way} must be a number from 0 to 366 days, which are 31622400 seconds, not {given!r:.100}"
+            )
         return Wait(seconds=seconds)
-
-
-def _seconds(given: Any, config: Mapping[str, Any]) -> Any:
-    if isinstance(given, bool) or not isinstance(given, int | float):
-        return None
-    return given * UNITS[config.get("unit", "seconds")]
-
-
-def _fits(seconds: Any) -> bool:
-    return seconds is not None and 0 <= seconds <= MAX_SECONDS
 
 
 def _moment(value: Any) -> datetime:

@@ -8,6 +8,7 @@ from typing import Any
 from automate import queues
 from automate_core.errors import PermanentError, Problem
 from automate_core.steps import Effect, StepContext, StepHandler, StepResult
+from automate_core.templating import is_fixed
 
 MAX_NAME_LENGTH = 100
 
@@ -83,15 +84,13 @@ class QueueReaderStep(StepHandler):
         """Require a queue; check the limit."""
         found = _queue_problems(config)
         limit = config.get("limit", 1)
-        if not isinstance(limit, str) and not _is_limit(limit):
+        if is_fixed(limit) and not _is_limit(_whole(limit)):
             found.append(Problem("limit", f"must be a whole number from 1 to {queues.MAX_BATCH}"))
         return found
 
     def run(self, config: Mapping[str, Any], context: StepContext) -> StepResult:
         """Take messages within the transaction that records the step."""
-        limit = config.get("limit", 1)
-        if isinstance(limit, str) and limit.isascii() and limit.isdigit():
-            limit = int(limit[:10])
+        limit = _whole(config.get("limit", 1))
         if not _is_limit(limit):
             raise PermanentError(
                 f"limit must be a whole number from 1 to {queues.MAX_BATCH}, not {limit!r:.100}"
@@ -117,6 +116,11 @@ def _queue(config: Mapping[str, Any]) -> str:
 
 def _is_name(value: Any) -> bool:
     return isinstance(value, str) and 1 <= len(value) <= MAX_NAME_LENGTH and value.isprintable()
+
+
+def _whole(value: Any) -> Any:
+    """Return the whole number a text holds, and anything else as it is."""
+    return int(value[:10]) if isinstance(value, str) and value.isascii() and value.isdigit() else value
 
 
 def _is_limit(value: Any) -> bool:

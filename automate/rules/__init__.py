@@ -1,7 +1,7 @@
 """Rules: JSONLogic conditions over plain data, compiled once and run under a budget."""
 
 from automate.rules.budget import RuleBudgetExceeded, RuleError
-from automate.rules.compiled import CompiledRule, compile_rule, evaluate
+from automate.rules.compiled import CompiledRule, compile_rule, evaluate, rule_problems
 from automate.rules.compiler import InvalidRule, RuleTooLarge
 from automate.rules.control import RuleThrew
 from automate.rules.explanation import Explanation
@@ -16,4 +16,5 @@ __all__ = [
     "RuleTooLarge",
     "compile_rule",
     "evaluate",
+    "rule_problems",
 ]

@@ -7,9 +7,10 @@ from copy import deepcopy
 from typing import Any
 
 from automate.rules.budget import MAX_OPERATIONS, Meter, check_result
-from automate.rules.compiler import compile_node
+from automate.rules.compiler import InvalidRule, compile_node
 from automate.rules.control import test_of
 from automate.rules.explanation import Explanation, explain_node
+from automate_core.errors import Problem
 
 
 class CompiledRule:
@@ -67,6 +68,15 @@ def compile_rule(rule_spec: dict[str, Any] | Any) -> CompiledRule:
         RuleTooLarge: more than 64 operations deep or 10,000 operations long.
     """
     return CompiledRule(rule_spec)
+
+
+def rule_problems(rule_spec: Any, field: str) -> list[Problem]:
+    """Return why a rule cannot be compiled, as a problem of the field that holds it; nothing when it can."""
+    try:
+        compile_rule(rule_spec)
+    except InvalidRule as error:
+        return [Problem(field, str(error))]
+    return []
 
 
 def evaluate(rule_spec: dict[str, Any] | Any, context: Mapping[str, Any] | Any) -> bool:

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from automate.rules import CompiledRule, compile_rule
+from automate.rules import CompiledRule, compile_rule, rule_problems
 from automate.runtime.loop_steps import BreakStep, ContinueStep, ForEachStep, WhileStep
 from automate_core.errors import Problem
 from automate_core.steps import Effect, StepContext, StepHandler, StepResult, step_registry
@@ -95,8 +95,8 @@ class ConditionStep(StepHandler):
     }}  # fmt: skip
 
     def problems(self, config: Mapping[str, Any]) -> list[Problem]:
-        """Require a rule; it is compiled in `prepare`."""
-        return [] if "rule" in config else [Problem("rule", "is required")]
+        """Require a rule that compiles."""
+        return rule_problems(config["rule"], "rule") if "rule" in config else [Problem("rule", "is required")]
 
     def prepare(self, config: Mapping[str, Any]) -> CompiledRule:
         """Compile the rule."""
@@ -132,7 +132,7 @@ class SwitchStep(StepHandler):
     }  # fmt: skip
 
     def problems(self, config: Mapping[str, Any]) -> list[Problem]:
-        """Require cases with a route and a rule each; rules are compiled in `prepare`."""
+        """Require cases with a route and a rule that compiles each."""
         cases = config.get("cases")
         if not isinstance(cases, list) or not 1 <= len(cases) <= MAX_CASES:
             return [Problem("cases", f"must be a list of 1 to {MAX_CASES} cases")]
@@ -142,6 +142,7 @@ class SwitchStep(StepHandler):
             if not isinstance(case, Mapping) or "rule" not in case:
                 found.append(Problem(f"cases[{number}]", 'must be an object {"route": ..., "rule": ...}'))
                 continue
+            found += rule_problems(case["rule"], f"cases[{number}].rule")
             route = case.get("route")
             if not isinstance(route, str) or not 1 <= len(route) <= 64 or route in RESERVED_ROUTES:
                 message = (

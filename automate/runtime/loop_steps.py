@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 import orjson
 
-from automate.rules import CompiledRule, compile_rule
+from automate.rules import CompiledRule, compile_rule, rule_problems
 from automate_core.errors import ErrorCodes, PermanentError, Problem
 from automate_core.steps import Effect, StepContext, StepHandler, StepResult
 from automate_core.templating import Template, compile_template
@@ -160,10 +160,11 @@ class WhileStep(LoopStep):
     }  # fmt: skip
 
     def problems(self, config: Mapping[str, Any]) -> list[Problem]:
-        """Require a rule; check the cap."""
+        """Require a rule that compiles; check the cap."""
         found = _unknown(config, self.config_schema)
-        if "rule" not in config:
-            found.append(Problem("rule", "is required"))
+        found += (
+            rule_problems(config["rule"], "rule") if "rule" in config else [Problem("rule", "is required")]
+        )
         most = config.get("max_iterations", DEFAULT_ITERATIONS)
         if not isinstance(most, int) or isinstance(most, bool) or not 1 <= most <= MAX_ITERATIONS:
             found.append(Problem("max_iterations", f"must be a whole number from 1 to {MAX_ITERATIONS}"))

@@ -4,7 +4,7 @@ from automate_core.templating.expressions import TemplateSyntaxError
 from automate_core.templating.filters import FilterError
 from automate_core.templating.lookups import UndefinedPath
 from automate_core.templating.reads import PathRead, path_reads
-from automate_core.templating.template import Template, compile_template
+from automate_core.templating.template import Template, compile_template, is_fixed
 from automate_core.templating.text import TemplateError
 
 __all__ = [
@@ -15,5 +15,6 @@ __all__ = [
     "TemplateSyntaxError",
     "UndefinedPath",
     "compile_template",
+    "is_fixed",
     "path_reads",
 ]

@@ -59,6 +59,14 @@ def compile_template(value: Any) -> Template:
     return Template(value)
 
 
+def is_fixed(value: Any) -> bool:
+    """Tell whether a value holds no expression, so that what is wrong with it now is wrong with it always."""
+    try:
+        return compile_template(value).is_constant
+    except TemplateSyntaxError:
+        return False
+
+
 class _Compiler:
     """One compilation: collects the paths read."""
 

@@ -25,10 +25,34 @@ from tests.factories.engine import EVENT, drain, finish, node, workflow
         ("delay", {"seconds": -1}, "seconds"),
         ("delay", {"seconds": True}, "seconds"),
         ("delay", {"seconds": 31_622_401}, "seconds"),
+        ("delay", {"seconds": "soon"}, "seconds"),
+        ("delay", {"duration": [1]}, "duration"),
+        ("delay", {"duration": "nan", "unit": "hours"}, "duration"),
+        ("delay", {"until": "tomorrow"}, "until"),
+        ("delay", {"until": "9999-12-31T23:59:59-14:00"}, "until"),
+        ("condition", {"rule": {"vra": "input.n"}}, "rule"),
+        ("switch", {"cases": [{"route": "a", "rule": {"vra": "input.n"}}]}, "cases[0].rule"),
+        ("while", {"rule": {"vra": "input.n"}}, "rule"),
+        ("counter", {"step": "x"}, "step"),
+        ("counter", {"start": "inf"}, "start"),
+        ("queue_reader", {"queue": "q", "limit": "many"}, "limit"),
     ],
 )
 def test_step_refuses_a_config_it_cannot_run(kind, config, field):
     assert [problem.field for problem in find_handler(kind).problems(config)] == [field]
+
+
+@pytest.mark.parametrize(
+    ("kind", "config"),
+    [
+        ("delay", {"seconds": "{{ input.n }}"}),
+        ("delay", {"duration": "1.5", "unit": "hours"}),
+        ("counter", {"start": "10", "step": "{{ input.n }}"}),
+        ("queue_reader", {"queue": "q", "limit": "7"}),
+    ],
+)
+def test_step_takes_numbers_as_text_and_leaves_templates_to_be_rendered(kind, config):
+    assert find_handler(kind).problems(config) == []
 
 
 @pytest.mark.django_db(transaction=True)
@@ -77,15 +101,16 @@ def test_delay_until_a_time_past_goes_on_at_once():
     "config",
     [
         {"until": "{{ event.payload.soon }}"},
-        {"until": "9999-12-31T23:59:59-14:00"},
-        {"until": "0001-01-01T00:00:00+14:00"},
+        {"until": "{{ event.payload.last }}"},
+        {"until": "{{ event.payload.first }}"},
         {"seconds": "{{ event.payload.soon }}"},
         {"seconds": "{{ event.payload.long }}"},
     ],
 )
 def test_delay_until_no_time_fails(config):
     workflow(node("wait", "delay", config))
-    emit_event(EVENT, {"soon": "soon", "long": "1e400"})
+    edges = {"last": "9999-12-31T23:59:59-14:00", "first": "0001-01-01T00:00:00+14:00"}
+    emit_event(EVENT, {"soon": "soon", "long": "1e400", **edges})
     drain()
     assert Execution.objects.get().status == "FAILED"
     (name,) = config
