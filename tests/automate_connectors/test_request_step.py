@@ -75,7 +75,7 @@ def test_effect_follows_the_method(config: dict[str, Any], effect: Effect) -> No
         ({}, ["url"]),
         ({"url": 5, "method": "FETCH"}, ["method", "url"]),
         ({"url": "https://a.example", "headers": "x"}, ["headers"]),
-        ({"url": "https://a.example", "json": {}}, [""]),
+        ({"url": "https://a.example", "json": {}}, ["json"]),
         ({"url": "https://a.example", "connection": 5}, ["connection"]),
         ({"url": "{{ input.url }}", "method": "{{ input.method }}", "connection": None}, []),
     ],

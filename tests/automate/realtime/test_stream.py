@@ -179,8 +179,10 @@ def test_streams_hold_no_connection_to_the_database_of_their_own(site, key):
     execution_id = str(run_workflow("orders", {}))
     many = 12
     with ExitStack() as open_streams:
-        for _ in range(many):
-            next(open_streams.enter_context(stream(site, execution_id, key)).iter_lines())
+        read = [
+            open_streams.enter_context(stream(site, execution_id, key)).iter_lines() for _ in range(many)
+        ]  # whoever lets go of these hangs up
+        assert [next(lines) for lines in read] == ["retry: 1000"] * many
         # A session that was closed is listed until its process has gone: those of the requests themselves may linger.
         deadline = time.monotonic() + 60
         while (count := sessions()) >= many and time.monotonic() < deadline:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import pytest
 
 from automate_core.errors import Problem
@@ -13,10 +16,12 @@ pytestmark = pytest.mark.django_db
 
 
 class BrokenStep(WeighStep):
-    """Describes itself in a way nobody understands."""
+    """Breaks when it is asked what is wrong with a config."""
 
     type = "t.broken"
-    config_schema = {"properties": 7}
+
+    def problems(self, config: Mapping[str, Any]) -> list[Problem]:
+        raise ZeroDivisionError
 
 
 def test_limit_is_answered_flat_with_its_headers(canvas, settings):
@@ -31,10 +36,11 @@ def test_limit_is_answered_flat_with_its_headers(canvas, settings):
     )
 
 
-def test_fault_of_ours_is_answered_flat_and_without_a_traceback(key_client):
+def test_fault_of_ours_is_answered_flat_and_without_a_traceback(canvas):
     step_registry.register("t.broken", BrokenStep())
+    canvas.client.raise_request_exception = False
     try:
-        answer = key_client().get("/api/nodes/t.broken/")
+        answer = canvas.post("nodes/add/", {"nodeTemplate": "t.broken", "form_values": {}})
     finally:
         step_registry.unregister("t.broken")
     body = answer.json()
