@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import shutil
 import subprocess
 import sys
 import threading
@@ -17,9 +15,12 @@ from pathlib import Path
 
 import pytest
 import yaml
-from playwright.sync_api import Browser, BrowserContext, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, expect
 
 from tests.docs.pages import ROOT
+from tests.factories.browsers import PATIENCE_MILLISECONDS, browser
+
+__all__ = ["browser"]
 
 LOADED_BY = {
     "script": "src", "img": "src", "iframe": "src", "source": "src", "link": "href", "video": "src", "object": "data",
@@ -109,8 +110,6 @@ def test_every_operation_of_the_document_is_described(site: Path) -> None:
     assert "Idempotency-Key" not in page  # what holds for all of them is said once, elsewhere
 
 
-CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
-PATIENCE_MILLISECONDS = 120_000
 SIZES = {"desk": (1280, 900), "phone": (390, 844)}
 
 
@@ -129,21 +128,6 @@ def address(site: Path) -> Iterator[str]:
         yield f"http://127.0.0.1:{server.server_port}/"
         server.shutdown()
         serving.join()
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """A browser without a window; where there is none the test is skipped, except in continuous integration."""
-    if CHROMIUM is None:
-        if os.environ.get("CI"):
-            pytest.fail("Chromium is not installed; .ci/run installs it")
-        pytest.skip("needs Chromium: apt-get install chromium")
-    with sync_playwright() as playwright:
-        running = playwright.chromium.launch(
-            executable_path=CHROMIUM, args=["--no-sandbox"], timeout=PATIENCE_MILLISECONDS
-        )
-        yield running
-        running.close()
 
 
 def looking(browser: Browser, address: str, size: str, scheme: str) -> tuple[BrowserContext, list[str]]:
@@ -202,9 +186,7 @@ def test_search_finds_without_the_network(browser: Browser, address: str) -> Non
     page = context.new_page()
     page.goto(address)
     page.fill(".md-search__input", "approval")
-    expect(page.locator(".md-search-result__item").first).to_contain_text(
-        "Ask people for approval", timeout=PATIENCE_MILLISECONDS
-    )
+    expect(page.locator(".md-search-result__item").first).to_contain_text("Ask people for approval")
     context.close()
     assert wrong == []
 

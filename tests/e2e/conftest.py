@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page
 
 from tests.factories import standalone
+from tests.factories.browsers import PATIENCE_MILLISECONDS, browser
 from tests.factories.standalone import Standalone
 
-PATIENCE_MILLISECONDS = 120_000
-expect.set_options(timeout=PATIENCE_MILLISECONDS)
-
-CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+__all__ = ["browser"]
 
 
 @pytest.fixture(scope="module")
@@ -23,21 +19,6 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Standalone]:
     """The running project, with nothing in it but the demo."""
     with standalone.running(standalone.environment(tmp_path_factory.mktemp("data"))) as running:
         yield running
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """A browser without a window; where there is none the test is skipped, except in continuous integration."""
-    if CHROMIUM is None:
-        if os.environ.get("CI"):
-            pytest.fail("Chromium is not installed; .ci/run installs it")
-        pytest.skip("needs Chromium: apt-get install chromium")
-    with sync_playwright() as playwright:
-        running = playwright.chromium.launch(
-            executable_path=CHROMIUM, args=["--no-sandbox"], timeout=PATIENCE_MILLISECONDS
-        )
-        yield running
-        running.close()
 
 
 @pytest.fixture

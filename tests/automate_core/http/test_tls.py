@@ -67,11 +67,17 @@ def tls_port(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[
     listener.socket = context.wrap_socket(listener.socket, server_side=True)
     threading.Thread(target=listener.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
     monkeypatch.setenv("SSL_CERT_FILE", str(bundle))
-    client._pool.cache_clear()
+    begin_pool_anew()
     yield listener.server_address[1], asked
-    client._pool.cache_clear()
+    begin_pool_anew()
     listener.shutdown()
     listener.server_close()
+
+
+def begin_pool_anew() -> None:
+    """Have the next request read what this process trusts, and leave no connection behind."""
+    client._pool().close()
+    client._pool.cache_clear()
 
 
 def test_certificate_is_checked_against_the_name_in_the_url(
@@ -97,6 +103,6 @@ def test_untrusted_certificate_is_refused(
     settings.AUTOMATE = {"HTTP_ALLOW": [f"api.example:{port}"]}
     answers["api.example"] = [["127.0.0.1"]]
     monkeypatch.delenv("SSL_CERT_FILE")
-    client._pool.cache_clear()
+    begin_pool_anew()
     with pytest.raises(OutboundFailed):
         request("GET", f"https://api.example:{port}/")
