@@ -88,7 +88,12 @@ def test_node_carries_its_handlers_effect_limits_and_prepared_rule():
             "nodes[0].config.message",
             None,
         ),
-        ([{"id": "a", "type": "condition", "config": {"rule": {"nope": 1}}}], [], "nodes[0].config.rule", None),
+        (
+            [{"id": "a", "type": "condition", "config": {"rule": {"nope": 1}}}],
+            [],
+            "nodes[0].config.rule",
+            None,
+        ),
         ([log("a")], [{"source": "a", "target": "z"}], "edges[0].target", "there is no node 'z'"),
         ([log("a")], [{"source": None, "target": "a"}], "edges[0].source", "there is no node None"),
         ([log("a")], [7], "edges[0]", "must be an object"),
