@@ -8,12 +8,12 @@ from __future__ import annotations
 import json
 import re
 import shlex
-import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import playwright
 import pytest
 import yaml
 from django.contrib.auth import get_user_model
@@ -35,6 +35,9 @@ from automate_core.templating import compile_template
 from tests.docs import test_requests as requests
 from tests.docs.pages import PAGES, ROOT, Block, blocks, name_of
 from tests.factories.engine import drain, node, workflow
+
+NODE = Path(playwright.__file__).parent / "driver" / "node"
+"""The JavaScript engine that comes with playwright's wheel."""
 
 Place = tuple[str, int]
 Judge = Callable[[Any], None]
@@ -264,10 +267,9 @@ def _typed(block: Block) -> list[str]:
     return lines
 
 
-@pytest.mark.skipif(not shutil.which("node"), reason="needs node")
 @pytest.mark.parametrize("block", [pytest.param(one, id=str(one)) for one in places("js").values()])
 def test_scripts_parse(block: Block) -> None:
-    done = subprocess.run(["node", "--check", "-"], input=block.text, capture_output=True, text=True)
+    done = subprocess.run([NODE, "--check", "-"], input=block.text, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
 
 
