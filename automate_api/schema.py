@@ -100,6 +100,8 @@ _OWN_HEADERS = {
     "429": ("Retry-After",),
     "503": ("Retry-After",),
 }
+CHANGES = "x-changes-something"
+"""Extension of an operation that changes something though it is a GET."""
 _KEY_SCHEMA = {"type": "string", "pattern": "^[!-~]{1,255}$"}
 _PARAMETERS: dict[str, dict[str, Any]] = {
     "X-Trace-ID": {
@@ -167,45 +169,46 @@ def add_failures(result: dict[str, Any], generator: SchemaGenerator, **_: Any) -
         components["responses"].update(flat)
     for path, operations in result.get("paths", {}).items():
         for method, operation in operations.items():
-            _add_parameters(method, operation)
-            _add_errors(path, method, operation)
-            _add_headers(method, operation)
+            changes = method != "get" or operation.get(CHANGES, False)
+            _add_parameters(changes, operation)
+            _add_errors(path, changes, operation)
+            _add_headers(changes, operation)
     return result
 
 
-def _add_parameters(method: str, operation: dict[str, Any]) -> None:
+def _add_parameters(changes: bool, operation: dict[str, Any]) -> None:
     names = ["X-Trace-ID", "traceparent"]
     if _needs_credentials(operation):
-        names += ["X-Tenant-ID"] if method == "get" else ["X-Tenant-ID", "X-Request-ID", "Idempotency-Key"]
+        names += ["X-Tenant-ID", "X-Request-ID", "Idempotency-Key"] if changes else ["X-Tenant-ID"]
     given = operation.setdefault("parameters", [])
     given += [{"$ref": f"#/components/parameters/{name}"} for name in names]
 
 
-def _add_errors(path: str, method: str, operation: dict[str, Any]) -> None:
+def _add_errors(path: str, changes: bool, operation: dict[str, Any]) -> None:
     kind = "Flat" if is_flat(path) else ""
     for status in _FLAT_FAILURES if kind else _FAILURES:
-        if _can_happen(status, path, method, operation):
+        if _can_happen(status, path, changes, operation):
             ref = f"#/components/responses/{_name(status, kind)}"
             operation["responses"].setdefault(status, {"$ref": ref})
     operation["responses"] = dict(sorted(operation["responses"].items()))
 
 
-def _can_happen(status: str, path: str, method: str, operation: dict[str, Any]) -> bool:
+def _can_happen(status: str, path: str, changes: bool, operation: dict[str, Any]) -> bool:
     schemes = {name for alternative in operation.get("security", []) for name in alternative}
     has_credentials = "bearerAuth" in schemes
     if status == "404":
         # A webhook source that is not there is answered like a wrong signature.
         return has_credentials or ("{" in path and not schemes)
-    if status == "409" and method == "get":
+    if status == "409" and not changes:
         return False
     return status not in _NEEDS or has_credentials or bool(schemes.intersection(_NEEDS[status]))
 
 
-def _add_headers(method: str, operation: dict[str, Any]) -> None:
+def _add_headers(changes: bool, operation: dict[str, Any]) -> None:
     for status, response in operation["responses"].items():
         if "$ref" in response:
             continue
-        is_replayable = status.startswith("2") and method != "get" and _needs_credentials(operation)
+        is_replayable = status.startswith("2") and changes and _needs_credentials(operation)
         own = ("Idempotent-Replayed",) if is_replayable else _OWN_HEADERS.get(status, ())
         response["headers"] = {**response.get("headers", {}), **_headers(*_EVERYWHERE, *own)}
 

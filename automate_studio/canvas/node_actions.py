@@ -79,7 +79,7 @@ class NodeActions(BaseViewSet):
 
     @extend_schema(
         parameters=[NODE_ID],
-        request=serializers.NodePositionSerializer,
+        request={"application/json": serializers.NODE_POSITION},
         responses=serializers.NodeMovedSerializer,
     )
     @action(detail=True, methods=["patch"], url_path=f"{NODE}/position")

@@ -12,6 +12,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from automate_api import filters, idempotency
+from automate_api.schema import CHANGES
 from automate_api.v1.base import BaseViewSet
 from automate_core.errors import AccessDenied
 from automate_core.models import Role
@@ -55,7 +56,9 @@ class ProductionActions(BaseViewSet):
             raise AccessDenied("The scopes of this API key do not cover this request")
         idempotency.mark_as_mutation(request._request)
 
-    @extend_schema(methods=["GET"], request=None, responses=serializers.TaskSerializer)
+    @extend_schema(
+        methods=["GET"], request=None, responses=serializers.TaskSerializer, extensions={CHANGES: True}
+    )
     @extend_schema(
         methods=["POST"], request=serializers.StartSerializer, responses=serializers.TaskSerializer
     )
@@ -73,7 +76,13 @@ class ProductionActions(BaseViewSet):
         )
         return _uncached(Response(production.task(execution)))
 
-    @extend_schema(methods=["GET"], parameters=[TASK_ID], request=None, responses=serializers.TaskSerializer)
+    @extend_schema(
+        methods=["GET"],
+        parameters=[TASK_ID],
+        request=None,
+        responses=serializers.TaskSerializer,
+        extensions={CHANGES: True},
+    )
     @extend_schema(methods=["POST"], parameters=[TASK_ID], request=None, responses=serializers.TaskSerializer)
     @action(detail=True, methods=["get", "post"])
     def stop_execution(self, request: Request, pk: str | None = None) -> HttpResponseBase:

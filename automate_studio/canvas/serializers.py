@@ -78,6 +78,14 @@ class NodePositionSerializer(BodySerializer):
     position = PositionSerializer()
 
 
+NODE_POSITION = {
+    "type": "object",
+    "properties": {"position": {"$ref": "#/components/schemas/PositionRequest"}},
+    "required": ["position"],
+}
+"""Schema of that body: of a PATCH everything would be optional, and without a position there is nothing to do."""
+
+
 class NodeMovedSerializer(serializers.Serializer[Any]):
     """Where a node is drawn now."""
 

@@ -127,7 +127,22 @@ def test_mutations_take_an_idempotency_key(document: dict[str, Any]) -> None:
         is_ours = any("apiKeyAuth" in one for one in operation.get("security", []))
         assert {"X-Trace-ID", "traceparent"} <= given
         assert ("X-Tenant-ID" in given) == is_ours
-        assert ({"X-Request-ID", "Idempotency-Key"} <= given) == (is_ours and not name.startswith("GET"))
+        changes = not name.startswith("GET") or operation.get("x-changes-something", False)
+        assert ({"X-Request-ID", "Idempotency-Key"} <= given) == (is_ours and changes)
+
+
+def test_gets_that_start_or_stop_something_say_so(document: dict[str, Any]) -> None:
+    gets = {
+        name
+        for name, operation in operations(document).items()
+        if name.startswith("GET") and "409" in operation["responses"]
+    }
+    assert gets == {f"GET /api/workflow/{{id}}/{verb}_execution/" for verb in ("start", "stop")}
+
+
+def test_a_node_is_not_moved_without_a_position(document: dict[str, Any]) -> None:
+    moved = operations(document)["PATCH /api/workflow/{id}/nodes/{node_id}/position/"]
+    assert moved["requestBody"]["content"]["application/json"]["schema"]["required"] == ["position"]
 
 
 def example_of(content: dict[str, Any]) -> Any:
