@@ -83,7 +83,7 @@ def test_those_who_leave_leave_nothing_behind(site, worker, key, monkeypatch, re
             abandoned(site, path, key, upgrade=upgrade, read=read)
     with site.follow(automation.id, key=key) as polite:
         assert hear(polite)["type"] == "state_sync"
-        with httpx.stream("GET", site.url + events, headers={"X-API-Key": key}, timeout=20) as response:
+        with httpx.stream("GET", site.url + events, headers={"X-API-Key": key}, timeout=60) as response:
             lines = response.iter_lines()  # whoever lets go of it hangs up
             assert next(lines) == "retry: 1000"
             assert str(automation.id) in left_in(site)
